@@ -1,0 +1,71 @@
+"""irene predicts how many joules a Transformer uses, and says where they go, without the hardware.
+
+>>> import irene
+>>> prediction = irene.predict("bert-base-uncased", batch_size=8, seq_len=128)  # doctest: +SKIP
+>>> prediction.energy_j, prediction.node("encoder.layer.0.attention").share  # doctest: +SKIP
+
+Names load on first use: importing irene imports neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from irene.errors import (
+    BadBundle,
+    BadConfig,
+    BadDataset,
+    BadInput,
+    IreneError,
+    MeterError,
+    NoMeasurement,
+    NotSupported,
+    UnknownName,
+    Untraceable,
+)
+
+if TYPE_CHECKING:
+    from irene.model_tree.serialization import load_tree
+    from irene.predictor import predict
+    from irene.predictor.prediction import Prediction
+    from irene.tracing import trace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BadBundle",
+    "BadConfig",
+    "BadDataset",
+    "BadInput",
+    "IreneError",
+    "MeterError",
+    "NoMeasurement",
+    "NotSupported",
+    "Prediction",
+    "UnknownName",
+    "Untraceable",
+    "__version__",
+    "load_tree",
+    "predict",
+    "trace",
+]
+
+_HOMES = {
+    "Prediction": "irene.predictor.prediction",
+    "load_tree": "irene.model_tree.serialization",
+    "predict": "irene.predictor",
+    "trace": "irene.tracing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'irene' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,70 @@
+"""What a measured row carries; every number in SI, every float field named with its unit.
+
+`None` means not measured (never zero). The meaning of a joule is in data/README.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+Level = Literal["primitive", "module", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement of one call.
+
+    `case` is the same for all repeats of one case. `families` are all families of the plan in which a primitive's
+    signature occurs, joined by ','; the grid's own signatures carry 'grid'. `method` is 'window' (energy and time over
+    one interval) or 'events' (time alone, `energy_j` is None). `weights` is 'hot' or 'cold'.
+    """
+
+    case: str
+    level: Level
+    name: str
+    families: str
+    dtype: str
+    execution: str
+    method: str
+    duration_s: float
+    weights: str = "hot"
+    energy_j: float | None = None
+    power_w: float | None = None
+    repeat: int = 0
+    reference: bool = False
+    model: str = ""
+    path: str = ""
+    task: str = ""
+    batch_size: int | None = None
+    seq_len: int | None = None
+    decoder_seq_len: int | None = None
+    new_tokens: int = 0
+    calls: float | None = None
+    window_s: float | None = None
+    ticks: int | None = None
+    calls_per_replay: int = 1
+    spread_pct: float | None = None
+    gpu_utilization_pct: float | None = None
+    memory_utilization_pct: float | None = None
+    sm_clock_hz: float | None = None
+    memory_clock_hz: float | None = None
+    temperature_before_c: float | None = None
+    temperature_after_c: float | None = None
+    throttle_reasons: int | None = None
+    memory_used_bytes: int | None = None
+    host_cpu_pct: float | None = None
+    kernels_as_eager: bool | None = None
+    attention_implementation: str = ""
+    measured_at: str = ""
+    collection: str = ""
+    signature: str = ""
+    tree: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+ROW_FIELDS = tuple(f.name for f in fields(Row))

@@ -1,0 +1,113 @@
+"""How wrong predictions are: absolute percentage errors, their averages, coverage, and the noise floor.
+
+Everything is in per cent. Of every `*_ape_pct`, `*_mape_pct` and noise floor, lower is better; of `coverage_pct`, the
+nominal level of the intervals is best (above it they are too wide, below it too narrow).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+
+
+def absolute_percentage_errors(measured: npt.ArrayLike, predicted: npt.ArrayLike) -> Floats:
+    """|predicted - measured| / measured in per cent, one a case; `measured` is the median of the case's repeats.
+
+    >>> absolute_percentage_errors([2.0, 10.0], [3.0, 9.0]).tolist()
+    [50.0, 10.0]
+
+    Raises `ValueError` for different shapes, for a measured value that is not positive, for a prediction that is not
+    a finite number: a missing prediction is not an error of some size.
+    """
+    truth, guess = np.asarray(measured, dtype=float), np.asarray(predicted, dtype=float)
+    if truth.shape != guess.shape or truth.ndim != 1:
+        raise ValueError(f"expected two vectors of one length, got shapes {truth.shape} and {guess.shape}")
+    if not (np.isfinite(truth) & (truth > 0)).all():
+        raise ValueError("measured values must be positive and finite")
+    if not np.isfinite(guess).all():
+        raise ValueError("predictions must be finite")
+    errors_pct: Floats = np.abs(guess - truth) / truth * 100.0
+    return errors_pct
+
+
+def family_mean_mape_pct(errors_pct: npt.ArrayLike, families: Sequence[str] | pd.Series[str]) -> float:
+    """Mean over the cases of a family, then over families: a family with many cases weighs no more than one with few.
+
+    >>> family_mean_mape_pct([1.0, 1.0, 1.0, 5.0], ["bert", "bert", "bert", "t5"])
+    3.0
+    """
+    errors = _some(errors_pct)
+    means = pd.Series(errors).groupby(np.asarray(families, dtype=str)).mean()
+    return float(means.mean())
+
+
+def mape_pct(errors_pct: npt.ArrayLike) -> float:
+    """Plain mean over cases."""
+    return float(_some(errors_pct).mean())
+
+
+def median_ape_pct(errors_pct: npt.ArrayLike) -> float:
+    return float(np.median(_some(errors_pct)))
+
+
+def p90_ape_pct(errors_pct: npt.ArrayLike) -> float:
+    """Nine cases in ten are at most this wrong (linear between cases, as numpy's default)."""
+    return float(np.percentile(_some(errors_pct), 90))
+
+
+def worst_ape_pct(errors_pct: npt.ArrayLike) -> float:
+    return float(_some(errors_pct).max())
+
+
+def coverage_pct(measured: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> float:
+    """Share of cases whose measured value lies in [low, high], ends included. Best is the intervals' nominal level."""
+    truth, lower, upper = (np.asarray(values, dtype=float) for values in (measured, low, high))
+    if not truth.shape == lower.shape == upper.shape or truth.size == 0:
+        raise ValueError(f"expected three vectors of one length, got {truth.shape}, {lower.shape}, {upper.shape}")
+    if not (lower <= upper).all():  # also catches NaN
+        raise ValueError("expected low <= high in every case, both of them numbers")
+    return float(((lower <= truth) & (truth <= upper)).mean() * 100.0)
+
+
+def repeat_noise_pct(values: npt.ArrayLike) -> float:
+    """Noise of one case from its repeats; NaN where there is only one.
+
+    Each run is compared with the median of the *other* runs, |run - median(others)| / median(others), and the mean of
+    that over the runs is taken: the error that a single measurement would make as a prediction of the case.
+
+    >>> repeat_noise_pct([10.0, 10.0, 13.0])  # 11.5 -> 13.04 %, twice; 10 -> 30 %
+    18.695652173913043
+    """
+    runs = np.asarray(values, dtype=float)
+    if runs.ndim != 1 or not (np.isfinite(runs) & (runs > 0)).all():
+        raise ValueError("expected a vector of positive finite values")
+    if runs.size < 2:
+        return float("nan")
+    others = np.array([np.median(np.delete(runs, i)) for i in range(runs.size)])
+    return float((np.abs(runs - others) / others).mean() * 100.0)
+
+
+def noise_by_case_pct(rows: pd.DataFrame, column: str = "energy_j") -> pd.DataFrame:
+    """`repeat_noise_pct` of every case with repeats, all runs used: columns collection, case, method, noise_floor_pct.
+
+    `rows` are single runs in the columns of `Row`, none dropped; rows without the value (time alone) are no runs.
+    """
+    keys = ["collection", "case", "method"]
+    runs = rows[rows[column].notna()]
+    noise = [(*key, repeat_noise_pct(group.to_numpy())) for key, group in runs.groupby(keys, sort=False)[column]]
+    frame = pd.DataFrame(noise, columns=[*keys, "noise_floor_pct"])
+    return frame[frame["noise_floor_pct"].notna()].reset_index(drop=True)
+
+
+def _some(errors_pct: npt.ArrayLike) -> Floats:
+    errors = np.asarray(errors_pct, dtype=float)
+    if errors.ndim != 1 or errors.size == 0:
+        raise ValueError("no cases: an average of nothing is no number")
+    if not (np.isfinite(errors) & (errors >= 0)).all():
+        raise ValueError("expected errors of at least 0 per cent, all finite")
+    return errors

@@ -1,0 +1,192 @@
+"""Who may teach and who is judged: whole families, or whole sites, held out without leaks.
+
+Rows are frames in the columns of `irene.dataset.schema.Row` (or labels of `label_cases`). Masks are aligned with the
+order of the rows. A row that is in neither mask of a fold is kept back: reference calls and the reserved families.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irene.dataset.families import GRID, reserved_families
+from irene.errors import BadDataset, BadInput
+from irene.primitives.call import Call
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Site: TypeAlias = tuple[str | int, ...]
+T = TypeVar("T")
+
+# Where a product's weight (..., K, N) stands among the tensor operands. Everything else is found by name below.
+_PRODUCTS = {"mm": 1, "bmm": 1, "matmul": 1, "_grouped_mm": 1, "_scaled_mm": 1, "addmm": 2, "baddbmm": 2, "addbmm": 2}
+_TRANSPOSED = {"linear", "conv1d", "conv2d", "conv3d", "convolution", "_convolution"}  # weight is (N, K...)
+
+
+class Fold(NamedTuple):
+    """`name` is what is held out (several families are joined by ','); `train` and `test` never overlap."""
+
+    name: str
+    train: Mask
+    test: Mask
+
+
+def leave_one_family_out(
+    rows: pd.DataFrame, families: Sequence[str] | None = None, *, grid_trains: bool = True
+) -> Iterator[Fold]:
+    """One fold a family: train without every row whose signature only that family has, test on exactly those.
+
+    A signature's families are those of all rows that carry it. Signatures that a training family has too stay in
+    training and are not judged: predicting them would be looking them up. Reserved families count as no training
+    family, and their own rows are in neither mask. The plan's grid counts as a training family, since its points are
+    in every training set by design; `grid_trains=False` removes its points too where they hit a held-out signature.
+    `families` are by default all that the rows name, but for the reserved; those without own rows yield no fold.
+
+    Raises `BadInput` for a reserved or absent family, `BadDataset` for rows that name no family.
+    """
+    sets = _family_sets(rows)
+    reserved = reserved_families()
+    judgeable = (found for found, apart in zip(sets, _reference(rows), strict=True) if not apart)
+    present = sorted(frozenset().union(*judgeable) - reserved - {GRID})
+    for family in present if families is None else families:
+        if family in reserved:
+            raise BadInput(f"Family {family!r} is reserved: it is judged once per release, by leave_reserve_out.")
+        if family not in present:
+            raise BadInput(f"No rows of family {family!r}; there are {', '.join(present) or 'none'}.")
+        fold = _hold_out(rows, sets, {family}, reserved, grid_trains)
+        if fold.test.any():
+            yield fold
+
+
+def leave_reserve_out(rows: pd.DataFrame, *, grid_trains: bool = True) -> Iterator[Fold]:
+    """One fold a reserved family, all of them kept out of training: for the one judgement of a release."""
+    sets = _family_sets(rows)
+    reserved = reserved_families()
+    for family in sorted(reserved):
+        fold = _hold_out(rows, sets, {family}, reserved - {family}, grid_trains)
+        if fold.test.any():
+            yield fold
+
+
+def inner_family_folds(rows: pd.DataFrame, outer: Fold, folds: int = 4, seed: int = 0) -> Iterator[Fold]:
+    """Folds for choices and calibration inside `outer.train`: its families dealt at random into `folds` groups.
+
+    The family that `outer` holds out counts as no training family here, so that nothing about it leaks into a choice.
+    Groups without own rows yield no fold. Masks are aligned with `rows`, and lie inside `outer.train`.
+    """
+    sets = _family_sets(rows)
+    held_back = reserved_families() | set(outer.name.split(","))
+    families = sorted(frozenset().union(*(s for s, used in zip(sets, outer.train, strict=True) if used)) - held_back)
+    families = [family for family in families if family != GRID]
+    for group in _deal(families, folds, np.random.default_rng(seed)):
+        fold = _hold_out(rows, sets, set(group), held_back, True)
+        fold = Fold(fold.name, fold.train & outer.train, fold.test & outer.train)
+        if fold.test.any() and fold.train.any():
+            yield fold
+
+
+def leave_sites_out(rows: pd.DataFrame, folds: int = 5, seed: int = 0, within: Mask | None = None) -> Iterator[Fold]:
+    """`folds` folds over primitive rows, whole sites (`site_of`) held out; every site is judged in exactly one.
+
+    Sites are dealt per kind of site (products, attention, each other op), so that each fold has some of each. Rows of
+    modules and models, reference calls and signatures that only reserved families have are in neither mask. `within`
+    restricts both masks: pass an outer fold's `train` to make choices inside it.
+    """
+    sets = _family_sets(rows)
+    reserved = reserved_families()
+    usable = (rows["level"] == "primitive").to_numpy() & ~_reference(rows)
+    usable &= np.array([bool(found - reserved) for found in sets], dtype=bool)
+    if within is not None:
+        usable &= within
+    known: dict[str, Site] = {}
+    for signature in rows.loc[usable, "signature"]:
+        if signature not in known:
+            known[signature] = site_of(signature)
+    by_kind: dict[str, list[Site]] = {}
+    for site in sorted(set(known.values()), key=repr):
+        by_kind.setdefault(str(site[0]), []).append(site)
+    generator = np.random.default_rng(seed)
+    held: list[set[Site]] = [set() for _ in range(folds)]
+    for number, sites in enumerate(by_kind.values()):
+        for place, group in enumerate(_deal(sites, folds, generator)):
+            held[(place + number) % folds].update(group)  # turned, so that single sites do not all meet in fold 0
+    for number, sites_out in enumerate(held):
+        hit = np.array([known.get(s) in sites_out for s in rows["signature"]], dtype=bool)
+        if (usable & hit).any():
+            yield Fold(f"sites {number + 1}/{folds}", usable & ~hit, usable & hit)
+
+
+def site_of(signature: str) -> Site:
+    """The place in a model that a primitive's signature comes from, whatever the batch or the sequence.
+
+    Products: ("product", N, K, dtype). Attention: ("attention", heads, key-value heads, head size, dtype). The rest:
+    (op, width), the width being the last dimension of the output. Raises `BadDataset` if it is no signature.
+    """
+    try:
+        call = Call.from_json(json.loads(signature))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadDataset(
+            f"Not the signature of a call: {signature[:80]!r} ({error!r}). Collect that row again."
+        ) from error
+    tensors = call.tensors
+    if "attention" in call.name and len(tensors) >= 2 and min(len(t.shape) for t in tensors[:2]) >= 3:
+        query, key = tensors[0], tensors[1]
+        return ("attention", query.shape[-3], key.shape[-3], query.shape[-1], query.dtype)
+    if call.name in _TRANSPOSED and len(tensors) >= 2 and tensors[1].shape:
+        weight = tensors[1]
+        return ("product", weight.shape[0], math.prod(weight.shape[1:]), weight.dtype)
+    place = _PRODUCTS.get(call.name)
+    if place is not None and len(tensors) > place and tensors[place].shape:
+        weight = tensors[place]
+        columns, depth = (weight.shape[-1], weight.shape[-2]) if len(weight.shape) > 1 else (1, weight.shape[-1])
+        return ("product", columns, depth, weight.dtype)
+    shapes = [t.shape for t in (*call.outputs, *tensors)]
+    return (call.name, shapes[0][-1] if shapes and shapes[0] else 1)
+
+
+def _hold_out(
+    rows: pd.DataFrame, sets: Sequence[frozenset[str]], held: set[str], held_back: Collection[str], grid_trains: bool
+) -> Fold:
+    away = held.union(held_back)
+    test, train = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    for number, families in enumerate(sets):
+        teachers = families - away
+        if not grid_trains and families & away:
+            teachers -= {GRID}
+        train[number] = bool(teachers)
+        test[number] = bool(families & held) and not teachers
+    usable = ~_reference(rows)
+    return Fold(",".join(sorted(held)), train & usable, test & usable)
+
+
+def _family_sets(rows: pd.DataFrame) -> list[frozenset[str]]:
+    """The families of each row: of every row with the same signature, since two plans may name different ones."""
+    own = [frozenset(filter(None, (name.strip() for name in text.split(",")))) for text in rows["families"]]
+    of_signature: dict[str, frozenset[str]] = {}
+    for signature, found, reference in zip(rows["signature"], own, _reference(rows), strict=True):
+        if signature and not reference:  # a reference call teaches nothing, so its family must not keep a signature
+            of_signature[signature] = of_signature.get(signature, frozenset()) | found
+    sets = [of_signature.get(s, found) for s, found in zip(rows["signature"], own, strict=True)]
+    nameless = np.array([not found for found in sets], dtype=bool) & ~_reference(rows)
+    if nameless.any():
+        case = rows["case"].iloc[int(np.argmax(nameless))]
+        raise BadDataset(
+            f"{int(nameless.sum())} rows name no family, as case {case!r}: no fold is without a leak then."
+        )
+    return sets
+
+
+def _reference(rows: pd.DataFrame) -> Mask:
+    return rows["reference"].to_numpy(dtype=bool)
+
+
+def _deal(items: Sequence[T], groups: int, generator: np.random.Generator) -> list[list[T]]:
+    if groups < 2:
+        raise ValueError(f"expected at least 2 folds, got {groups}")
+    order = generator.permutation(len(items))
+    return [[items[i] for i in order[start::groups]] for start in range(min(groups, len(items)))]

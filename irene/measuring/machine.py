@@ -1,0 +1,82 @@
+"""The machine under measurement, behind one seam: a GPU with its meter here, a fake in tests."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+
+from irene.errors import MeterError
+from irene.measuring import replaying, targets
+from irene.measuring.plan import ModelCase, PrimitiveCase
+from irene.measuring.replaying import Replay
+from irene.measuring.targets import BuiltModel, Target
+from irene.meters import Meter, NvmlMeter
+
+
+class Machine(Protocol):
+    """What a collection needs from the machine."""
+
+    meter: Meter
+    device: torch.device
+
+    def synchronize(self) -> None: ...
+    def prepare_primitive(self, case: PrimitiveCase, seed: int, eager: bool = False) -> Replay: ...
+    def time_primitive(self, replay: Replay) -> tuple[float, float]: ...
+    def build(self, case: ModelCase, seed: int) -> BuiltModel: ...
+    def prepare_model(self, built: BuiltModel, case: ModelCase, seed: int) -> Target: ...
+    def count_kernels(self, target: Target) -> dict[str, int]: ...
+    def release(self) -> None: ...
+    def describe(self) -> dict[str, Any]: ...
+
+
+class GpuMachine:
+    """CUDA device 0, read by NVML. Raises MeterError where there is none, and says how to go on."""
+
+    def __init__(self) -> None:
+        self.meter: Meter = NvmlMeter(0)
+        if not torch.cuda.is_available():
+            raise MeterError(
+                "torch sees no CUDA device, so there is nothing to measure. Install a CUDA build of torch, or predict "
+                "with the shipped predictor: irene predict MODEL."
+            )
+        self.device = torch.device("cuda", 0)
+
+    def synchronize(self) -> None:
+        torch.cuda.synchronize(self.device)
+
+    def prepare_primitive(self, case: PrimitiveCase, seed: int, eager: bool = False) -> Replay:
+        targets.set_precision(case.dtype)
+        if not eager:
+            return replaying.capture_replay(case.call, case.weights, self.device, seed)
+        return replaying.launch_replay(case.call, self.device, seed)
+
+    def time_primitive(self, replay: Replay) -> tuple[float, float]:
+        return replaying.time_replay(replay, self.device)
+
+    def build(self, case: ModelCase, seed: int) -> BuiltModel:
+        targets.set_precision(case.workload.dtype)
+        return targets.build(case.model, case.workload.task, case.workload.dtype, self.device, seed)
+
+    def prepare_model(self, built: BuiltModel, case: ModelCase, seed: int) -> Target:
+        targets.set_precision(case.workload.dtype)
+        return targets.prepare(built, case, self.device, seed)
+
+    def count_kernels(self, target: Target) -> dict[str, int]:
+        return targets.count_kernels(target.run, self.device)
+
+    def release(self) -> None:
+        torch.cuda.empty_cache()
+
+    def describe(self) -> dict[str, Any]:
+        import transformers
+
+        properties = torch.cuda.get_device_properties(self.device)
+        described: dict[str, Any] = dict(self.meter.describe()) if isinstance(self.meter, NvmlMeter) else {}
+        return described | {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "cuda": torch.version.cuda,
+            "sm_count": properties.multi_processor_count,
+            "l2_bytes": properties.L2_cache_size,
+        }

@@ -1,0 +1,92 @@
+"""Real tensors for a recorded call: random data, valid indices, the recorded shapes, strides and dtypes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from irene.errors import Untraceable
+from irene.primitives.call import Argument, Call, TensorSpec
+
+_TORCH_VALUES = {"torch.contiguous_format", "torch.channels_last", "torch.preserve_format", "torch.strided"}
+
+
+def make_operands(call: Call, device: torch.device, generator: torch.Generator) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments to replay `call` with. Floats are drawn from a normal distribution."""
+    limits = _index_limits(call)
+    counter = iter(range(10_000))
+
+    def build(value: Argument) -> Any:
+        if isinstance(value, TensorSpec):
+            return make_tensor(value, device, generator, limits.get(next(counter)))
+        if isinstance(value, tuple):
+            return [build(item) for item in value]
+        if isinstance(value, str):
+            return _torch_value(value, device)
+        return value
+
+    args = [build(value) for value in call.args]
+    kwargs = {name: build(value) for name, value in call.kwargs}
+    if call.name == "_grouped_mm":
+        _balance_groups(call, args, kwargs)
+    return args, kwargs
+
+
+def make_tensor(spec: TensorSpec, device: torch.device, generator: torch.Generator, limit: int | None = None) -> torch.Tensor:
+    """A random tensor with the shape, strides and dtype of `spec`; integers below `limit` (default 8)."""
+    dtype: torch.dtype = getattr(torch, spec.dtype)
+    span = 1 + sum((size - 1) * stride for size, stride in zip(spec.shape, spec.stride, strict=True))
+    if 0 in spec.shape:
+        span = 0
+    if dtype.is_floating_point:
+        storage = torch.empty(span, dtype=dtype if dtype.itemsize > 1 else torch.bfloat16, device=device)
+        storage = storage.normal_(0.0, 1.0, generator=generator).to(dtype)
+    elif dtype == torch.bool:
+        storage = torch.randint(0, 2, (span,), device=device, generator=generator).to(torch.bool)
+    else:
+        storage = torch.randint(0, max(1, limit or 8), (span,), device=device, generator=generator).to(dtype)
+    return storage.as_strided(spec.shape, spec.stride)
+
+
+def _index_limits(call: Call) -> dict[int, int]:
+    """Upper bounds of index tensors, by their place among the call's tensors."""
+    tensors = call.tensors
+    if call.name == "embedding":
+        return {1: tensors[0].shape[0]}
+    if call.name in ("gather", "index_select", "take_along_dim", "scatter", "scatter_", "index_add_"):
+        dim = call.args[1] if len(call.args) > 1 and isinstance(call.args[1], int) else 0
+        return {1: tensors[0].shape[dim]}
+    if call.name in ("index", "index_put_", "index_put"):
+        indices = call.args[1]
+        assert isinstance(indices, tuple)
+        limits, place = {}, 1
+        for dim, index in enumerate(indices):
+            if isinstance(index, TensorSpec):
+                if index.dtype == "bool":
+                    raise Untraceable(f"{call.op} with a boolean mask has an output that depends on data; not replayed.")
+                limits[place] = tensors[0].shape[dim]
+                place += 1
+        return limits
+    if call.name == "one_hot":
+        return {0: int(call.args[1]) if len(call.args) > 1 and isinstance(call.args[1], int) else 8}
+    return {}
+
+
+def _balance_groups(call: Call, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Expert offsets of a balanced load: every expert gets the same number of rows, up to one."""
+    offsets = kwargs.get("offs", args[2] if len(args) > 2 else None)
+    if offsets is None:
+        return
+    rows, groups = call.tensors[0].shape[0], offsets.shape[0]
+    ends = [math.floor(rows * (group + 1) / groups) for group in range(groups)]
+    offsets.copy_(torch.tensor(ends, dtype=offsets.dtype))
+
+
+def _torch_value(text: str, device: torch.device) -> Any:
+    if text == "device":
+        return device
+    if text in _TORCH_VALUES or text.startswith("torch."):
+        return getattr(torch, text.removeprefix("torch."))
+    return text

@@ -1,0 +1,142 @@
+"""What to measure: a TOML plan -> cases. A plan is data; this file only reads it, and refuses what it does not know.
+
+    name = "first"                      # of the collection
+    primitives = "first-primitives.jsonl.gz"   # signatures, written by `python -m irene.measuring.harvest PLAN`
+
+    [[models]]
+    model = "bert-base-uncased"
+    dtypes = ["bfloat16"]
+    executions = ["eager", "cuda_graph"]
+    workloads = [[8, 128], [32, 512]]   # batch size, tokens; a third number is the decoder's tokens
+    modules = ["encoder.layer.0", "encoder.layer.0.attention"]   # measured at the last workload
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from irene.errors import BadInput
+from irene.model_tree.tree import Workload
+from irene.primitives.call import Call
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    import tomli as tomllib  # type: ignore[no-redef]
+
+_PLAN_KEYS = {"name", "seed", "primitives", "models", "harvest"}
+_MODEL_KEYS = {"model", "task", "dtypes", "executions", "workloads", "modules", "module_workloads"}
+
+
+@dataclass(frozen=True, slots=True)
+class PrimitiveCase:
+    """Replay `call`; `energy` False means time alone."""
+
+    call: Call
+    weights: str
+    families: str
+    energy: bool
+    dtype: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.dtype}|{self.weights}|{self.call.signature}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCase:
+    """A whole model's forward pass, or, with a `path`, that module with inputs from a real pass."""
+
+    model: str
+    workload: Workload
+    path: str = ""
+
+    @property
+    def key(self) -> str:
+        w = self.workload
+        parts = (self.model, w.task, w.batch_size, w.seq_len, w.decoder_seq_len, w.dtype, w.execution, self.path)
+        return "|".join("" if part is None else str(part) for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A named collection: the primitives to replay, and the model and module cases."""
+
+    name: str
+    seed: int
+    primitives: tuple[PrimitiveCase, ...]
+    models: tuple[ModelCase, ...]
+
+
+def load_plan(path: str | Path) -> Plan:
+    """Read a plan; raises BadInput that names the file and the key."""
+    path = Path(path)
+    data = read_plan_file(path)
+    primitives: tuple[PrimitiveCase, ...] = ()
+    if "primitives" in data:
+        primitives = load_primitive_cases(path.parent / data["primitives"])
+    models: list[ModelCase] = []
+    for entry in data.get("models", []):
+        models.extend(_expand_models(entry, path))
+    return Plan(str(data.get("name", path.stem)), int(data.get("seed", 0)), primitives, tuple(models))
+
+
+def read_plan_file(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"No such plan: {path}. Plans lie in data/plans/.") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: not a readable TOML plan: {error}") from None
+    unknown = set(data) - _PLAN_KEYS
+    if unknown:
+        raise BadInput(f"{path}: unknown keys {sorted(unknown)}; expected {sorted(_PLAN_KEYS)}.")
+    return data
+
+
+def _expand_models(entry: dict[str, Any], path: Path) -> list[ModelCase]:
+    unknown = set(entry) - _MODEL_KEYS
+    if unknown or "model" not in entry:
+        raise BadInput(f"{path}: a [[models]] entry takes {sorted(_MODEL_KEYS)}, got {sorted(entry)}.")
+    cases = []
+    workloads = entry.get("workloads", [])
+    for dtype in entry.get("dtypes", ["bfloat16"]):
+        for execution in entry.get("executions", ["eager"]):
+            for shape in workloads:
+                cases.append(ModelCase(entry["model"], _workload(shape, dtype, execution, entry)))
+            for shape in entry.get("module_workloads", workloads[-1:]):
+                for module in entry.get("modules", []):
+                    cases.append(ModelCase(entry["model"], _workload(shape, dtype, execution, entry), module))
+    return cases
+
+
+def _workload(shape: list[int], dtype: str, execution: str, entry: dict[str, Any]) -> Workload:
+    batch_size, seq_len, decoder_seq_len = (*shape, None, None)[:3]
+    return Workload(batch_size or 1, seq_len, decoder_seq_len, dtype, entry.get("task", "base"), execution)
+
+
+def load_primitive_cases(path: Path) -> tuple[PrimitiveCase, ...]:
+    """Read signatures: one JSON object a line {call, weights, families, energy, dtype}, gzip-compressed."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            return tuple(_parse_case(json.loads(line)) for line in lines)
+    except FileNotFoundError:
+        raise BadInput(f"No such file: {path}. 'python -m irene.measuring.harvest PLAN' writes it.") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"{path}: not a list of primitive cases: {error!r}") from None
+
+
+def save_primitive_cases(cases: list[PrimitiveCase], path: Path) -> None:
+    with gzip.GzipFile(path, "wb", mtime=0) as file:  # no time stamp: the same cases give the same bytes
+        for case in cases:
+            line = {"call": case.call.to_json(), "weights": case.weights, "families": case.families}
+            line |= {"energy": case.energy, "dtype": case.dtype}
+            file.write((json.dumps(line, separators=(",", ":"), sort_keys=True) + "\n").encode())
+
+
+def _parse_case(data: dict[str, Any]) -> PrimitiveCase:
+    return PrimitiveCase(Call.from_json(data["call"]), data["weights"], data["families"], data["energy"], data["dtype"])

@@ -1,0 +1,133 @@
+"""Replay one recorded call on the GPU: captured many times in one CUDA graph, with hot or cold weights.
+
+A microsecond kernel launched from Python measures Python. A graph of many calls leaves launch gaps out, and says so in
+the row (`calls_per_replay`). Cold weights: consecutive calls rotate through more copies than the L2 can hold.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from irene.errors import BadInput, MeterError
+from irene.measuring.operands import make_operands, make_tensor
+from irene.primitives.call import Call, TensorSpec
+
+L2_BYTES = 60 * 1024 * 1024
+_TARGET_REPLAY_S = 2e-3
+_MAX_CALLS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A replayable graph: `run()` replays `calls` calls without waiting."""
+
+    run: Callable[[], object]
+    calls: int
+
+
+def resolve_operator(op: str) -> Any:
+    """'aten.linear.default' -> the torch operator."""
+    target: Any = torch.ops
+    for part in op.split("."):
+        target = getattr(target, part, None)
+        if target is None:
+            raise BadInput(f"Operator {op!r} does not exist in torch {torch.__version__}.")
+    return target
+
+
+def capture_replay(call: Call, weights: str, device: torch.device, seed: int = 0) -> Replay:
+    """Capture a graph of many calls, long enough (about 2 ms) that its launch does not count.
+
+    Raises MeterError if the call cannot be captured (it waits for the device, say).
+    """
+    operator = resolve_operator(call.op)
+    generator = torch.Generator(device=device).manual_seed(seed)
+    args, kwargs = make_operands(call, device, generator)
+    rounds = [args]
+    if weights == "cold":
+        rounds += [_with_fresh_weights(call, args, device, generator) for _ in range(count_copies(call) - 1)]
+    try:
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.inference_mode(), torch.cuda.stream(stream):
+            operator(*args, **kwargs)
+            duration_s = _time_once(lambda: operator(*args, **kwargs), device)
+            calls = max(len(rounds), min(_MAX_CALLS, math.ceil(_TARGET_REPLAY_S / max(duration_s, 1e-6))))
+            calls = math.ceil(calls / len(rounds)) * len(rounds)
+            graph = torch.cuda.CUDAGraph()
+            cycle = itertools.cycle(rounds)
+            with torch.cuda.graph(graph, stream=stream):
+                for _ in range(calls):
+                    operator(*next(cycle), **kwargs)
+        torch.cuda.current_stream(device).wait_stream(stream)
+    except RuntimeError as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            raise
+        raise MeterError(f"{call.op}: cannot be captured in a CUDA graph: {str(error).splitlines()[0][:200]}") from None
+
+    def run(_keep: object = (rounds, kwargs)) -> None:  # the graph reads these tensors: keep them alive
+        graph.replay()
+
+    return Replay(run, calls)
+
+
+def launch_replay(call: Call, device: torch.device, seed: int = 0) -> Replay:
+    """Launch the call from Python, one at a time: what an eager loop over it would cost."""
+    operator = resolve_operator(call.op)
+    args, kwargs = make_operands(call, device, torch.Generator(device=device).manual_seed(seed))
+
+    def run() -> object:
+        return operator(*args, **kwargs)
+
+    return Replay(run, 1)
+
+
+def time_replay(replay: Replay, device: torch.device, repeats: int = 7) -> tuple[float, float]:
+    """Median seconds per call by CUDA events, and the spread of the repeats (interquartile range over median, %)."""
+    replay.run()
+    pairs = []
+    for _ in range(repeats):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        replay.run()
+        end.record()
+        pairs.append((start, end))
+    torch.cuda.synchronize(device)
+    times_s = sorted(start.elapsed_time(end) * 1e-3 / replay.calls for start, end in pairs)
+    median_s = statistics.median(times_s)
+    quarter = len(times_s) // 4
+    return median_s, 100.0 * (times_s[-1 - quarter] - times_s[quarter]) / median_s
+
+
+def weight_bytes(call: Call) -> int:
+    return sum(spec.bytes for spec in call.tensors if spec.weight)
+
+
+def count_copies(call: Call) -> int:
+    """Copies of the weights to rotate through: more than twice the L2."""
+    return math.ceil(2 * L2_BYTES / max(1, weight_bytes(call))) + 1
+
+
+def _with_fresh_weights(call: Call, args: list[Any], device: torch.device, generator: torch.Generator) -> list[Any]:
+    return [
+        make_tensor(spec, device, generator) if isinstance(spec, TensorSpec) and spec.weight else value
+        for spec, value in zip(call.args, args, strict=True)
+    ]
+
+
+def _time_once(function: Callable[[], object], device: torch.device) -> float:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize(device)
+    start.record()
+    for _ in range(3):
+        function()
+    end.record()
+    torch.cuda.synchronize(device)
+    return start.elapsed_time(end) * 1e-3 / 3

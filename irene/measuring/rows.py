@@ -1,0 +1,79 @@
+"""A measurement -> a row of data, with everything the protocol asks a row to carry."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from irene.dataset.schema import Row
+from irene.measuring.plan import ModelCase, PrimitiveCase
+from irene.measuring.targets import BuiltModel, Target
+from irene.measuring.window import WindowMeasurement
+from irene.model_tree.serialization import compress_tree
+
+
+def primitive_row(
+    case: PrimitiveCase, measured: WindowMeasurement | tuple[float, float], calls: int, repeat: int, collection: str
+) -> Row:
+    """A replayed primitive; `measured` is a window, or (duration in s, spread in %) for time alone."""
+    common: dict[str, Any] = {
+        "case": case.key,
+        "level": "primitive",
+        "name": case.call.name,
+        "families": case.families,
+        "dtype": case.dtype,
+        "execution": "cuda_graph",
+        "weights": case.weights,
+        "repeat": repeat,
+        "calls_per_replay": calls,
+        "signature": case.call.signature,
+        "collection": collection,
+        "measured_at": _now(),
+    }
+    if isinstance(measured, tuple):
+        duration_s, spread_pct = measured
+        return Row(method="events", duration_s=duration_s, spread_pct=spread_pct, **common)
+    return Row(method="window", **common, **_window_fields(measured))
+
+
+def model_row(
+    case: ModelCase, target: Target, measured: WindowMeasurement, repeat: int, collection: str, built: BuiltModel, family: str
+) -> Row:
+    """A whole model, or one of its modules, with the tree traced on the measuring machine."""
+    workload = target.tree.workload
+    return Row(
+        case=case.key,
+        level="module" if case.path else "model",
+        name=target.name,
+        families=family,
+        dtype=workload.dtype,
+        execution=workload.execution,
+        method="window",
+        weights="hot",
+        repeat=repeat,
+        model=case.model,
+        path=case.path,
+        task=workload.task,
+        batch_size=workload.batch_size,
+        seq_len=workload.seq_len,
+        decoder_seq_len=workload.decoder_seq_len,
+        new_tokens=workload.new_tokens,
+        attention_implementation=built.attention_implementation,
+        collection=collection,
+        measured_at=_now(),
+        tree=compress_tree(target.tree),
+        **_window_fields(measured),
+    )
+
+
+def _window_fields(measured: WindowMeasurement) -> dict[str, Any]:
+    names = (
+        "energy_j", "duration_s", "power_w", "calls", "window_s", "ticks", "gpu_utilization_pct", "memory_utilization_pct",
+        "sm_clock_hz", "memory_clock_hz", "temperature_before_c", "temperature_after_c", "throttle_reasons",
+        "memory_used_bytes", "host_cpu_pct",
+    )  # fmt: skip
+    return {name: getattr(measured, name) for name in names}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,53 @@
+"""In which order to measure: random, repeats interleaved, a model built once for all its cases of a visit."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+from irene.measuring.plan import ModelCase, Plan, PrimitiveCase
+
+REPEATS = 3
+_CHUNK = 25
+# Where in the collection (0 first, 1 last) each repeat may stand: far apart, and the first ones before the others.
+_SPANS = ((0.0, 0.7), (0.7, 0.85), (0.85, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A stretch of work: primitives, or cases of one built model. `repeat` counts from 0."""
+
+    repeat: int
+    primitives: tuple[PrimitiveCase, ...] = ()
+    models: tuple[ModelCase, ...] = ()
+
+
+def schedule(plan: Plan) -> list[Visit]:
+    """All visits of a plan in a random order that depends on its seed alone."""
+    rng = random.Random(plan.seed)
+    primitives = [case for case in plan.primitives if case.weights != "host"]
+    rng.shuffle(primitives)
+    groups: dict[tuple[str, str, str], list[ModelCase]] = {}
+    for case in plan.models:
+        groups.setdefault((case.model, case.workload.task, case.workload.dtype), []).append(case)
+    placed: list[tuple[float, Visit]] = []
+    for repeat, (start, end) in enumerate(_SPANS):
+        chosen = primitives if repeat == 0 else [c for c in primitives if c.energy and is_tenth(c.key)]
+        for at in range(0, len(chosen), _CHUNK):
+            placed.append((rng.uniform(start, end), Visit(repeat, primitives=tuple(chosen[at : at + _CHUNK]))))
+        for cases in groups.values():
+            shuffled = rng.sample(cases, len(cases))
+            placed.append((rng.uniform(start, end), Visit(repeat, models=tuple(shuffled))))
+    return [visit for _, visit in sorted(placed, key=lambda item: item[0])]
+
+
+def is_tenth(key: str) -> bool:
+    """Every tenth case, chosen by its key: the same ones in every run."""
+    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 10 == 0
+
+
+def needs_repeat(key: str, execution: str, gpu_utilization_pct: float | None) -> bool:
+    """Host-bound cases are all repeated, others every tenth."""
+    host_bound = execution == "eager" and (gpu_utilization_pct is None or gpu_utilization_pct < 85.0)
+    return host_bound or is_tenth(key)

@@ -1,0 +1,168 @@
+"""Models and modules as things to call on the GPU: built, fed, eager or captured, and traced as they really run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from irene.errors import BadInput, MeterError
+from irene.measuring.plan import ModelCase
+from irene.model_tree.tree import ModelTree, Workload
+from irene.tracing.building import build_model
+from irene.tracing.inputs import build_inputs, check_positions, torch_dtype
+from irene.tracing.sources import load_config
+from irene.tracing.tracer import describe_inputs, record_call, trace_versions
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """A model on the GPU with random weights by the library's own initialisation."""
+
+    name: str
+    dtype: str
+    module: torch.nn.Module
+    config: Any
+
+    @property
+    def attention_implementation(self) -> str:
+        return str(getattr(self.config, "_attn_implementation", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One callable case: `run()` makes one call without waiting for the device."""
+
+    run: Callable[[], object]
+    tree: ModelTree
+    name: str
+
+
+def set_precision(dtype: str) -> None:
+    """float32 means TF32 off everywhere, tf32 on everywhere."""
+    allow = dtype == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = allow
+    torch.backends.cudnn.allow_tf32 = allow
+
+
+def build(name: str, task: str, dtype: str, device: torch.device, seed: int) -> BuiltModel:
+    torch.manual_seed(seed)
+    config = load_config(name)
+    module = build_model(config, task, torch_dtype(dtype), str(device))
+    return BuiltModel(name, dtype, module, module.config)
+
+
+def prepare(built: BuiltModel, case: ModelCase, device: torch.device, seed: int) -> Target:
+    """Make a case callable; its tree is recorded from one real call on this device."""
+    check_positions(built.config, case.workload)
+    main_input_name = str(built.module.main_input_name)
+    inputs: dict[str, Any] = build_inputs(built.config, main_input_name, case.workload, device, seed)
+    workload = describe_inputs(case.workload, inputs)
+    module, args = built.module, ()
+    if case.path:
+        module, args, inputs = _capture_inputs(built.module, case.path, inputs)
+    root = record_call(module, args, inputs).root
+    assert root is not None
+    tree = ModelTree(root, built.name, workload, trace_versions())
+    if workload.execution == "cuda_graph":
+        graph = capture(lambda: module(*args, **inputs), device)
+        return Target(graph.replay, tree, root.type)
+
+    def run() -> object:
+        return module(*args, **inputs)
+
+    return Target(run, tree, root.type)
+
+
+def capture(call: Callable[[], object], device: torch.device) -> torch.cuda.CUDAGraph:
+    """Capture one call; raises MeterError if it waits for the device, which a graph cannot hold."""
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.inference_mode(), as_if_not_capturing():
+            with torch.cuda.stream(stream):
+                for _ in range(3):
+                    call()
+            torch.cuda.synchronize(device)
+            with torch.cuda.graph(graph, stream=stream):
+                call()
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise MeterError(f"not capturable in a CUDA graph: {str(error).splitlines()[0][:200]}") from None
+    return graph
+
+
+@contextlib.contextmanager
+def as_if_not_capturing() -> Iterator[None]:
+    """While capturing, `transformers` takes itself for traced, builds explicit masks, and attention falls to a slower
+    kernel. Its capture test is made to say no, so that the graph holds the kernels of eager."""
+    from transformers.utils import import_utils
+
+    original = import_utils.is_cuda_stream_capturing
+    import_utils.is_cuda_stream_capturing = lambda: False
+    try:
+        yield
+    finally:
+        import_utils.is_cuda_stream_capturing = original
+
+
+def _capture_inputs(model: torch.nn.Module, path: str, inputs: dict[str, Any]) -> tuple[torch.nn.Module, Any, dict[str, Any]]:
+    """The module at `path` and the arguments of its first call in a real forward pass."""
+    try:
+        module = model.get_submodule(path)
+    except AttributeError:
+        names = [name for name, _ in model.named_modules()]
+        raise BadInput(f"{type(model).__name__} has no module {path!r}; it has, for example, {names[1:6]}.") from None
+    caught: list[tuple[Any, dict[str, Any]]] = []
+
+    def keep(_: object, args: Any, kwargs: dict[str, Any]) -> None:
+        if not caught:
+            caught.append((_clone(args), _clone(kwargs)))
+
+    hook = module.register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        with torch.inference_mode():
+            model(**inputs)
+    finally:
+        hook.remove()
+    if not caught:
+        raise BadInput(f"Module {path!r} is not called in a forward pass of this model.")
+    return module, *caught[0]
+
+
+def _clone(value: Any) -> Any:
+    """Copies of tensors; a key-value cache is left out (it would grow with every call)."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, tuple | list):
+        return type(value)(_clone(item) for item in value)
+    if isinstance(value, dict):
+        return {name: None if "past_key_value" in name else _clone(item) for name, item in value.items()}
+    return value
+
+
+def count_kernels(run: Callable[[], object], device: torch.device) -> dict[str, int]:
+    """Names and counts of the GPU kernels of one call, by the profiler."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        run()
+        torch.cuda.synchronize(device)
+    counts: dict[str, int] = {}
+    for event in profiler.events() or ():
+        if str(event.device_type).endswith("CUDA") and not event.name.startswith(("Memset", "Memcpy")):
+            counts[event.name] = counts.get(event.name, 0) + 1
+    return counts
+
+
+def with_execution(case: ModelCase, execution: str) -> ModelCase:
+    workload = case.workload
+    changed = Workload(
+        workload.batch_size, workload.seq_len, workload.decoder_seq_len, workload.dtype, workload.task, execution
+    )
+    return ModelCase(case.model, changed, case.path)

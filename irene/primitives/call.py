@@ -1,0 +1,162 @@
+"""The signature of one primitive call: what PyTorch was asked to do, with shapes and no data.
+
+A `Call` is enough to count its work (`count_flop`, `count_traffic_bytes`), to predict its time and energy, and to
+replay it on a GPU. It needs no torch: dtypes are their names, tensors are `TensorSpec`s.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+DTYPE_BYTES = {
+    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1,
+    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape, strides (in elements) and dtype of a tensor; `weight` says that it is a parameter or buffer of the model.
+
+    >>> TensorSpec((8, 128), (128, 1), "bfloat16").bytes
+    2048
+    """
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: str
+    weight: bool = False
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        return DTYPE_BYTES[self.dtype]
+
+    @property
+    def bytes(self) -> int:
+        """Distinct bytes behind the tensor: a broadcast (stride 0) dimension is stored once."""
+        stored = 1
+        for size, stride in zip(self.shape, self.stride, strict=True):
+            if stride != 0 or size == 0:
+                stored *= size
+        return stored * self.itemsize
+
+    @property
+    def is_contiguous(self) -> bool:
+        expected = 1
+        for size, stride in zip(reversed(self.shape), reversed(self.stride), strict=True):
+            if size != 1 and stride != expected:
+                return False
+            expected *= size
+        return True
+
+
+Argument = Union[TensorSpec, int, float, bool, str, None, tuple["Argument", ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an operator, as PyTorch's dispatcher saw it.
+
+    `op` is the operator with its overload ("aten.linear.default"). Arguments that are torch dtypes, devices, layouts
+    or memory formats appear as strings ("torch.float32", "device"). `is_view` says that the output shares the storage
+    of an input and nothing was written: such a call launches no kernel but costs host time.
+    """
+
+    op: str
+    args: tuple[Argument, ...]
+    kwargs: tuple[tuple[str, Argument], ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    is_view: bool = False
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:  # calls are hashed often (every leaf of every tree): remember it
+        if self._hash == 0:
+            object.__setattr__(self, "_hash", hash((self.op, self.args, self.kwargs, self.outputs, self.is_view)) or 1)
+        return self._hash
+
+    @property
+    def name(self) -> str:
+        """The operator without namespace and overload: 'linear'."""
+        return self.op.split(".")[1] if "." in self.op else self.op
+
+    @property
+    def is_in_place(self) -> bool:
+        return self.name.endswith("_") and not self.name.endswith("__")
+
+    def kwarg(self, name: str, default: Argument = None) -> Argument:
+        for key, value in self.kwargs:
+            if key == name:
+                return value
+        return default
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """Every tensor operand, in order, those inside lists too."""
+        found: list[TensorSpec] = []
+        for value in self.args:
+            _gather(value, found)
+        for _, value in self.kwargs:
+            _gather(value, found)
+        return tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"op": self.op, "args": [_encode(a) for a in self.args]}
+        if self.kwargs:
+            data["kwargs"] = {k: _encode(v) for k, v in self.kwargs}
+        data["outputs"] = [_encode(o) for o in self.outputs]
+        if self.is_view:
+            data["is_view"] = True
+        return data
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Call:
+        outputs = tuple(_decode(o) for o in data["outputs"])
+        return Call(
+            data["op"],
+            tuple(_decode(a) for a in data["args"]),
+            tuple((k, _decode(v)) for k, v in data.get("kwargs", {}).items()),
+            tuple(o for o in outputs if isinstance(o, TensorSpec)),
+            bool(data.get("is_view", False)),
+        )
+
+    @property
+    def signature(self) -> str:
+        """Canonical text of the call: equal texts, equal calls; the key under which rows are stored."""
+        return json.dumps(self.to_json(), separators=(",", ":"), sort_keys=True)
+
+
+def _gather(value: Argument, found: list[TensorSpec]) -> None:
+    if isinstance(value, TensorSpec):
+        found.append(value)
+    elif isinstance(value, tuple):
+        for item in value:
+            _gather(item, found)
+
+
+def _encode(value: Argument) -> Any:
+    if isinstance(value, TensorSpec):
+        spec: list[Any] = [list(value.shape), list(value.stride), value.dtype]
+        return {"t": [*spec, 1] if value.weight else spec}
+    if isinstance(value, tuple):
+        return [_encode(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"f": repr(value)}
+    return value
+
+
+def _decode(value: Any) -> Argument:
+    if isinstance(value, dict):
+        if "f" in value:
+            return float(value["f"])
+        shape, stride, dtype, *weight = value["t"]
+        return TensorSpec(tuple(shape), tuple(stride), dtype, bool(weight))
+    if isinstance(value, list):
+        return tuple(_decode(item) for item in value)
+    return value  # type: ignore[no-any-return]

@@ -1,0 +1,106 @@
+"""Values that a model computes from shapes alone, known even where tensors carry no data.
+
+Many models ask a question of a mask ("is every entry one?") or of positions ("where does a new sequence start?") and
+branch on the answer. On meta tensors nobody can answer, yet the answer follows from the inputs that we chose. So each
+tensor that was made from factories and from our own token ids remembers *how* it was made (an `Expression`), and only
+when `.item()` is called is that computed, on the CPU. Tensors that depend on weights have no expression: their values
+are really unknown, and asking for one is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_map
+
+from irene.errors import Untraceable
+
+_FACTORIES = {"arange", "ones", "zeros", "full", "scalar_tensor", "eye", "linspace", "tril_indices", "triu_indices"}
+# Their values do not depend on the values of their tensor operand.
+_SHAPE_ONLY = {"ones_like": 1, "zeros_like": 0, "new_zeros": 0, "new_ones": 1}
+# They pick entries: from a tensor whose entries are all equal, any index picks the same.
+_PICKING = {"index", "index_select", "gather", "take_along_dim"}
+_ATTRIBUTE = "_irene_expression"
+
+
+@dataclass(slots=True)
+class Expression:
+    """How a tensor was made: an operator over constants and other expressions."""
+
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    index: int | None = None
+    _value: Any = field(default=None)
+    _known: bool = False
+
+    def compute(self) -> Any:
+        if not self._known:
+            args, kwargs = tree_map(_compute, (self.args, self.kwargs))
+            value = self.function(*args, **kwargs)
+            self._value = value if self.index is None else value[self.index]
+            self._known = True
+        return self._value
+
+
+def _compute(value: Any) -> Any:
+    if isinstance(value, Expression):
+        return value.compute()
+    return torch.device("cpu") if isinstance(value, torch.device) else value
+
+
+def set_value(tensor: torch.Tensor, value: torch.Tensor) -> None:
+    """Say what a meta tensor holds (the token ids that we chose)."""
+    setattr(tensor, _ATTRIBUTE, Expression(torch.clone, (value,), {}))
+
+
+def expression_of(tensor: torch.Tensor) -> Expression | None:
+    """How the tensor was made; None if that involved weights. A tensor with data is its own answer."""
+    if not tensor.is_meta:
+        return Expression(torch.clone, (tensor,), {})
+    return getattr(tensor, _ATTRIBUTE, None)
+
+
+def remember(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operands: list[torch.Tensor], output: Any
+) -> None:
+    """After a call: give its outputs an expression, if all its tensor operands have one."""
+    name = function.__name__.split(".")[0]
+    if name in _SHAPE_ONLY and isinstance(output, torch.Tensor):
+        expression = Expression(torch.full, (tuple(output.shape), _SHAPE_ONLY[name]), {"dtype": output.dtype})
+        setattr(output, _ATTRIBUTE, expression)
+        return
+    if not operands and name not in _FACTORIES:
+        return
+    known = [expression_of(operand) for operand in operands]
+    if name in _PICKING and known[0] is not None and None in known[1:]:
+        setattr(output, _ATTRIBUTE, Expression(_pick_from_uniform, (known[0], tuple(output.shape)), {}))
+        return
+    if None in known:
+        for tensor in _tensors(output):  # an in-place call may have overwritten a known value
+            if expression_of(tensor) is not None:
+                setattr(tensor, _ATTRIBUTE, None)
+        return
+    made = tree_map(lambda v: expression_of(v) if isinstance(v, torch.Tensor) else v, (args, kwargs))
+    if isinstance(output, torch.Tensor):
+        setattr(output, _ATTRIBUTE, Expression(function, *made))
+    else:
+        for index, tensor in enumerate(_tensors(output)):
+            setattr(tensor, _ATTRIBUTE, Expression(function, *made, index=index))
+
+
+def _pick_from_uniform(source: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    first = source.flatten()[:1]
+    if not bool((source == first).all()):
+        raise Untraceable("The model asks for entries at positions that are not known without running it.")
+    return first.expand(shape) if shape else first[0]
+
+
+def _tensors(output: Any) -> list[torch.Tensor]:
+    if isinstance(output, torch.Tensor):
+        return [output]
+    if isinstance(output, list | tuple):
+        return [item for item in output if isinstance(item, torch.Tensor)]
+    return []

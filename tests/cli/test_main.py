@@ -1,0 +1,144 @@
+"""What the command looks like from outside: exit codes, one-line errors, data on stdout alone, a quick --help."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import irene
+from irene.cli import main as cli
+from irene.errors import BadInput, MeterError
+
+HEAVY = ("torch", "transformers", "sklearn", "xgboost", "pandas", "scipy", "networkx", "pyarrow", "numpy", "rich")
+COMMANDS = ("predict", "tree", "models", "devices", "env", "collect", "train", "evaluate")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = cli.run(arguments)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def expect_usage_error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"Error: [^\n]+\n", err), err
+    return err
+
+
+@pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from irene.cli.main import run; code = run(sys.argv[1:]); "
+        f"heavy = sorted({set(HEAVY)} & set(sys.modules)); print(heavy, file=sys.stderr); sys.exit(code or bool(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments, "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert "Usage:" in done.stdout
+
+
+def test_help_is_quick() -> None:
+    best_s = 9.0
+    for _ in range(5):  # the best of five: other processes may be busy
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "irene.cli.main", "--help"], check=True, capture_output=True)
+        best_s = min(best_s, time.perf_counter() - start)
+    assert best_s < 0.4
+
+
+def test_version_and_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"irene {irene.__version__}\n", "")
+    text = run(capsys, "--help")[1]
+    assert tuple(re.findall(r"^  (\w+)  ", text, re.MULTILINE)) == COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["predict"], "MODEL"),
+        (["predct", "x"], "No such command 'predct'"),
+        (["predict", "gpt2", "--batch-size", "0"], "--batch-size must be at least 1, got 0."),
+        (["predict", "gpt2", "--batch-size", "-3"], "--batch-size must be at least 1, got -3."),
+        (["predict", "gpt2", "--batch-size", "many"], "--batch-size"),
+        (["predict", "gpt2", "--seq-len", "0"], "--seq-len must be at least 1, got 0."),
+        (["predict", "gpt2", "--decoder-seq-len", "0"], "--decoder-seq-len must be at least 1"),
+        (["predict", "gpt2", "--new-tokens", "-1"], "--new-tokens must be at least 0, got -1."),
+        (["predict", "gpt2", "--depth", "-1"], "--depth must be at least 0"),
+        (["predict", "gpt2", "--format", "xml"], "Unknown format 'xml'. Expected one of: csv, json, table."),
+        (["predict", "gpt2", "--format", "jsn"], "Did you mean 'json'?"),
+        (["predict", "gpt2", "--device", "h20"], "Unknown device 'h20'. Did you mean 'h200'?"),
+        (["predict", "gpt2", "--colour", "red"], "No such option"),
+        (["tree", "gpt2", "--batch-size", "0"], "--batch-size must be at least 1, got 0."),
+        (["models", "--format", "yaml"], "Unknown format 'yaml'"),
+        (["collect", "--plan", "p.toml"], "--output"),
+        (["train"], "DIR"),
+    ],
+)
+def test_wrong_usage_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    assert words in expect_usage_error(capsys, *arguments)
+
+
+def test_nothing_typed_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+    assert (code, out) == (2, "")
+    assert "Commands:" in err
+
+
+@pytest.mark.parametrize(("error", "code"), [(BadInput("no\n such plan"), 2), (MeterError("no GPU"), 2)])
+def test_errors_of_ours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    monkeypatch.setattr("irene.measuring.collect", _raising(error))
+    assert run(capsys, "collect", "--plan", "p", "--output", "o") == (
+        code,
+        "",
+        f"Error: {' '.join(str(error).split())}\n",
+    )
+
+
+def test_errors_of_nobody(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("irene.measuring.collect", _raising(ZeroDivisionError("by zero")))
+    code, out, err = run(capsys, "collect", "--plan", "p", "--output", "o")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith("Error: internal, a bug in irene: ZeroDivisionError: by zero.")
+    monkeypatch.setattr("irene.measuring.collect", _raising(KeyboardInterrupt()))
+    assert run(capsys, "collect", "--plan", "p", "--output", "o")[0] == 130
+
+
+def _raising(error: BaseException) -> object:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from irene.cli.main import main; sys.argv = ['irene', 'models']; main()",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_output_to_a_place_that_cannot_be(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    err = expect_usage_error(capsys, "devices", "--output", str(tmp_path / "file" / "x"))
+    assert "Cannot write" in err
+
+
+def test_the_installed_script_is_this_command() -> None:
+    script = Path(sys.executable).with_name("irene.exe" if os.name == "nt" else "irene")
+    if not script.exists():
+        pytest.skip("irene is not installed here")
+    assert b"irene.cli.main" in script.read_bytes()

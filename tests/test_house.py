@@ -1,0 +1,71 @@
+"""The house as a whole: what may be imported where, and what is public."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import irene
+
+ROOT = Path(irene.__file__).parent
+PUBLIC_FUNCTIONS = {
+    "irene.predict", "irene.trace", "irene.load_tree", "irene.predictor.predict", "irene.predictor.train",
+    "irene.tracing.trace", "irene.evaluation.evaluate", "irene.measuring.collect",
+}  # fmt: skip
+
+
+def test_public_surface_is_sorted_and_there() -> None:
+    assert irene.__all__ == sorted(irene.__all__)
+    for name in irene.__all__:
+        assert getattr(irene, name) is not None
+    assert set(irene.__all__) <= set(dir(irene))
+    with pytest.raises(AttributeError, match="predikt"):
+        irene.predikt  # noqa: B018
+
+
+def test_importing_every_submodule_leaves_public_functions_callable() -> None:
+    for module in pkgutil.walk_packages(irene.__path__, "irene."):
+        importlib.import_module(module.name)
+    for name in PUBLIC_FUNCTIONS:
+        home, _, function = name.rpartition(".")
+        value = getattr(importlib.import_module(home), function)
+        assert callable(value) and not inspect.ismodule(value), name
+
+
+def test_importing_irene_is_cheap() -> None:
+    code = "import sys, irene; sys.exit(bool({'torch', 'numpy', 'pandas', 'transformers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(("package", "room"), [("pynvml", "meters"), ("networkx", "model_tree"), ("typer", "cli")])
+def test_one_room_knows_each_library(package: str, room: str) -> None:
+    """Also where it is imported by name (`import_module("pynvml")`), which import-linter cannot see."""
+    found = {path.relative_to(ROOT).parts[0] for path in ROOT.rglob("*.py") if package in _imported(path)}
+    assert found <= {room}
+
+
+def _imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").split(".")[0])
+        elif isinstance(node, ast.Call) and "import" in ast.unparse(node.func):
+            names |= {str(a.value).split(".")[0] for a in node.args if isinstance(a, ast.Constant)}
+    return names
+
+
+def test_files_stay_readable() -> None:
+    for path in ROOT.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 400, f"{path} has more than 400 lines: split it."
+        if path.name != "__init__.py":
+            assert ast.get_docstring(ast.parse(text)), f"{path} does not say its job in a docstring."
