@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from irene.dataset.families import family_of
-from irene.dataset.journal import CannotWrite, RowJournal, read_journal_rows, write_manifest
+from irene.dataset.journal import MANIFEST, CannotWrite, RowJournal, read_journal_rows, read_manifest, write_manifest
 from irene.dataset.schema import Row
 from irene.errors import IreneError
 from irene.measuring.host_costs import measure_host_costs, measure_module_call
@@ -113,16 +114,22 @@ class _Collection:
     # -- the collection as a whole --------------------------------------------------------------------------------
 
     def open(self, directory: Path) -> None:
-        """The manifest, with what is measured once per collection, then the first references."""
+        """What is measured once per start, into the manifest, then the first references.
+
+        A start on the machine of the start before (same boot) goes on at once: nothing of this has changed.
+        """
+        runs = _earlier_runs(directory)
+        if runs and runs[-1].get("boot") == _boot_id():
+            return
         meter = self.machine.meter
         asleep_w = measure_idle_power(meter, 1.5)
         torch.empty(1, device=self.machine.device)
         period_s, read_s = measure_counter_period(meter)
         host_cases = [case for case in self.plan.primitives if case.weights == "host"]
         host_costs_s = measure_host_costs(host_cases, self.machine.device)
-        manifest = {
-            "collection": self.plan.name,
+        run = {
             "date": _now(),
+            "boot": _boot_id(),
             "counter_period_s": period_s,
             "counter_read_s": read_s,
             "idle_power_first_w": asleep_w,
@@ -131,10 +138,7 @@ class _Collection:
             "module_call_s": measure_module_call(self.machine.device),
             **self.machine.describe(),
         }
-        runs = directory / "runs"
-        runs.mkdir(exist_ok=True)
-        write_manifest(runs / f"{len(list(runs.iterdir())):02d}", manifest)
-        write_manifest(directory, manifest)
+        write_manifest(directory, {"collection": self.plan.name, "runs": [*runs, run]})
         self.measure_references()
 
     def measure(self, visits: list[Visit], deadline_s: float | None) -> bool:
@@ -270,6 +274,19 @@ class _Collection:
             print(f"skipped {key[:90]}: {reason}", file=sys.stderr, flush=True)
             gc.collect()
             self.machine.release()
+            self.machine.synchronize()  # a broken CUDA context raises here: better to end than to skip all that follows
+
+
+def _earlier_runs(directory: Path) -> list[dict[str, Any]]:
+    if not (directory / MANIFEST).exists():
+        return []
+    return list(read_manifest(directory).get("runs", []))
+
+
+def _boot_id() -> str:
+    """Random, new at each boot: tells whether two starts ran on the same machine, and nothing else."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip()[:8] if path.exists() else ""
 
 
 def _now() -> str:

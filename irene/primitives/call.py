@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 DTYPE_BYTES = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1,
@@ -57,7 +57,7 @@ class TensorSpec:
         return True
 
 
-Argument = Union[TensorSpec, int, float, bool, str, None, tuple["Argument", ...]]
+Argument: TypeAlias = "TensorSpec | int | float | bool | str | None | tuple[Argument, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,9 @@ class Call:
         if self._hash == 0:
             object.__setattr__(self, "_hash", hash((self.op, self.args, self.kwargs, self.outputs, self.is_view)) or 1)
         return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:  # hashes of strings differ between processes: never pickle one
+        return Call, (self.op, self.args, self.kwargs, self.outputs, self.is_view)
 
     @property
     def name(self) -> str:

@@ -11,26 +11,28 @@ from typing import Literal
 
 import torch
 
-Backend = Literal["flash", "efficient", "math"]
+Backend = Literal["cudnn", "flash", "efficient", "math"]
 
 
 def choose_backend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
 ) -> Backend:
-    """The backend that PyTorch picks by default on an NVIDIA GPU of compute capability 8.0 or later.
+    """The backend that PyTorch picks by default on a Hopper GPU.
 
-    Source: the checks of torch `aten/src/ATen/native/transformers/cuda/sdp_utils.cpp` (flash: float16 or bfloat16, no
-    mask, head sizes equal and at most 256; memory-efficient: no grouped heads), confirmed by `torch._fused_sdp_choice`.
+    Source: `torch._fused_sdp_choice` on an H200 with torch 2.11, over dtypes, masks, grouped heads and head sizes; the
+    conditions are those of torch `aten/src/ATen/native/transformers/cuda/sdp_utils.cpp`.
     """
     half = query.dtype in (torch.float16, torch.bfloat16)
+    sizes = (query.shape[-1], value.shape[-1])
     if query.dim() != 4 or min(query.shape[-2], key.shape[-2]) == 0:
         return "math"
-    grouped = query.shape[-3] != key.shape[-3]
-    if half and mask is None and query.shape[-1] <= 256 and query.shape[-1] == value.shape[-1]:
+    if half and max(sizes) <= 256 and all(size % 8 == 0 for size in sizes):
+        return "cudnn"
+    if half and mask is None and max(sizes) <= 256 and sizes[0] == sizes[1]:
         return "flash"
+    grouped = query.shape[-3] != key.shape[-3]
     alignment = 8 if half else 4
-    aligned = query.shape[-1] % alignment == 0 and value.shape[-1] % alignment == 0
-    if not grouped and aligned and query.dtype in (torch.float16, torch.bfloat16, torch.float32):
+    if not grouped and (half or query.dtype == torch.float32) and all(size % alignment == 0 for size in sizes):
         return "efficient"
     return "math"
 
@@ -48,8 +50,12 @@ def attend_on_meta(
 ) -> torch.Tensor:
     """An empty output with the shape and strides that the GPU's kernel would return."""
     backend = choose_backend(query, key, value, attn_mask)
-    *batch, q_len, _ = query.shape
-    if backend == "math" or len(batch) != 2:
-        return query.new_empty((*batch, q_len, value.shape[-1]))
-    samples, heads = batch
-    return query.new_empty((samples, q_len, heads, value.shape[-1])).transpose(1, 2)
+    shape = (*query.shape[:-1], value.shape[-1])
+    if backend == "math" or len(shape) != 4:
+        return query.new_empty(shape)
+    # cuDNN lays the output out as the query is; the others interleave the heads, (B, S, H, D) in memory.
+    order = (0, 2, 1, 3)
+    if backend == "cudnn":
+        order = tuple(sorted(range(4), key=lambda dim: (-query.stride(dim), dim)))  # type: ignore[assignment]
+    inverse = [order.index(dim) for dim in range(4)]
+    return query.new_empty([shape[dim] for dim in order]).permute(inverse)
