@@ -6,6 +6,7 @@ Killing it loses at most the window in flight; starting it again with the same o
 from __future__ import annotations
 
 import gc
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,12 +28,14 @@ from irene.measuring.plan import ModelCase, Plan, PrimitiveCase, load_plan
 from irene.measuring.references import REFERENCES, Reference
 from irene.measuring.replaying import Replay
 from irene.measuring.rows import model_row, primitive_row
-from irene.measuring.schedule import Visit, needs_repeat, schedule
+from irene.measuring.schedule import Visit, group_of, needs_repeat, schedule
 from irene.measuring.targets import BuiltModel, with_execution
 from irene.measuring.window import WindowMeasurement, measure_counter_period, measure_idle_power, measure_window
 
 # What the end of a collection needs: the closing references and the parquet files.
 _CLOSING_S = 40.0
+# What one check of a captured case's kernels takes.
+_CHECK_S = 2.0
 
 
 @dataclass
@@ -72,10 +75,10 @@ def collect(
         with RowJournal(directory) as journal:
             run = _Collection(plan, machine, journal)
             run.open(directory)
-            complete = run.measure(schedule(plan), None if end_s is None else end_s - _CLOSING_S)
+            checking_s = _CHECK_S * len(run.unchecked_captures())
+            run.measure(schedule(plan), None if end_s is None else end_s - _CLOSING_S - checking_s)
             run.measure_references()
-            if complete:
-                same_kernels = run.check_kernels(None if end_s is None else end_s - 10.0)
+            same_kernels = run.check_kernels(None if end_s is None else end_s - 10.0)
     finally:
         _finish(directory, same_kernels)
     return directory
@@ -105,7 +108,10 @@ class _Collection:
         self.skipped = dict(journal.skipped())
         self.utilization: dict[str, float | None] = {}
         self.reference_counts: dict[str, int] = {}
+        self.checked: set[str] = set()
         for row in read_journal_rows(journal.directory):
+            if row.get("kernels_as_eager") is not None:
+                self.checked.add(row["case"])
             self.utilization[row["case"]] = row.get("gpu_utilization_pct")
             if row.get("reference"):
                 self.reference_counts[row["case"]] = self.reference_counts.get(row["case"], 0) + 1
@@ -141,13 +147,11 @@ class _Collection:
         write_manifest(directory, {"collection": self.plan.name, "runs": [*runs, run]})
         self.measure_references()
 
-    def measure(self, visits: list[Visit], deadline_s: float | None) -> bool:
-        """Measure visit after visit; False if the time ran out before the end."""
+    def measure(self, visits: list[Visit], deadline_s: float | None) -> None:
+        """Measure visit after visit, until the end or the deadline."""
         for visit in visits:
-            late = deadline_s is not None and time.monotonic() > deadline_s
-            if late or not self._visit(visit, deadline_s):
-                return False
-        return True
+            if _is_past(deadline_s) or not self._visit(visit, deadline_s):
+                return
 
     def measure_references(self) -> None:
         for reference in REFERENCES:
@@ -173,7 +177,7 @@ class _Collection:
 
     def _visit(self, visit: Visit, deadline_s: float | None) -> bool:
         for primitive in visit.primitives:
-            if deadline_s is not None and time.monotonic() > deadline_s:
+            if _is_past(deadline_s):
                 return False
             with self._skipping(primitive.key):
                 self._measure_primitive(primitive, visit.repeat)
@@ -183,7 +187,7 @@ class _Collection:
         built: BuiltModel | None = None
         try:
             for case in pending:
-                if deadline_s is not None and time.monotonic() > deadline_s:
+                if _is_past(deadline_s):
                     return False
                 with self._skipping(case.key):
                     built = built or self.machine.build(case, self.plan.seed)
@@ -220,14 +224,17 @@ class _Collection:
 
     # -- after the last reference: profiling disturbs timing, so it comes at the very end ---------------------------
 
+    def unchecked_captures(self) -> list[ModelCase]:
+        captured = [case for case in self.plan.models if case.workload.execution == "cuda_graph"]
+        return [case for case in captured if case.key not in self.checked and case.key not in self.skipped]
+
     def check_kernels(self, deadline_s: float | None) -> dict[str, bool]:
         """Whether a captured case runs the kernels of eager, names and counts; only then its rows count."""
         checked: dict[str, bool] = {}
-        for visit in schedule(self.plan):
-            captured = [case for case in visit.models if case.workload.execution == "cuda_graph" and visit.repeat == 0]
+        for _, cases in itertools.groupby(sorted(self.unchecked_captures(), key=group_of), key=group_of):
             built: BuiltModel | None = None
-            for case in captured:
-                if case.key in self.skipped or (deadline_s is not None and time.monotonic() > deadline_s):
+            for case in cases:
+                if _is_past(deadline_s) or (case.key, 0, "window") not in self.finished:
                     continue
                 with self._skipping(case.key):
                     built = built or self.machine.build(case, self.plan.seed)
@@ -287,6 +294,10 @@ def _boot_id() -> str:
     """Random, new at each boot: tells whether two starts ran on the same machine, and nothing else."""
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip()[:8] if path.exists() else ""
+
+
+def _is_past(deadline_s: float | None) -> bool:
+    return deadline_s is not None and time.monotonic() > deadline_s
 
 
 def _now() -> str:

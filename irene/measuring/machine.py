@@ -14,6 +14,9 @@ from irene.measuring.targets import BuiltModel, Target
 from irene.meters import Meter, NvmlMeter
 
 
+_RESERVED_BYTES = 30e9
+
+
 class Machine(Protocol):
     """What a collection needs from the machine."""
 
@@ -47,6 +50,8 @@ class GpuMachine:
 
     def prepare_primitive(self, case: PrimitiveCase, seed: int, eager: bool = False) -> Replay:
         targets.set_precision(case.dtype)
+        if torch.cuda.memory_reserved(self.device) > _RESERVED_BYTES:
+            self.release()  # each graph keeps its own pool: freed graphs leave memory that no other can use
         if not eager:
             return replaying.capture_replay(case.call, case.weights, self.device, seed)
         return replaying.launch_replay(case.call, self.device, seed)

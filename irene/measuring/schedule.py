@@ -10,8 +10,10 @@ from irene.measuring.plan import ModelCase, Plan, PrimitiveCase
 
 REPEATS = 3
 _CHUNK = 25
-# Where in the collection (0 first, 1 last) each repeat may stand: far apart, and the first ones before the others.
-_SPANS = ((0.0, 0.7), (0.7, 0.85), (0.85, 1.0))
+# Where in the collection (0 first, 1 last) each repeat may stand: far apart, the first ones before the others, and
+# models, whose single runs are the noisiest, before primitives.
+_MODEL_SPANS = ((0.0, 0.6), (0.6, 0.75), (0.75, 0.9))
+_PRIMITIVE_SPANS = ((0.0, 0.6), (0.8, 0.95), (0.9, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +32,21 @@ def schedule(plan: Plan) -> list[Visit]:
     rng.shuffle(primitives)
     groups: dict[tuple[str, str, str], list[ModelCase]] = {}
     for case in plan.models:
-        groups.setdefault((case.model, case.workload.task, case.workload.dtype), []).append(case)
+        groups.setdefault(group_of(case), []).append(case)
     placed: list[tuple[float, Visit]] = []
-    for repeat, (start, end) in enumerate(_SPANS):
+    for repeat in range(REPEATS):
         chosen = primitives if repeat == 0 else [c for c in primitives if c.energy and is_tenth(c.key)]
         for at in range(0, len(chosen), _CHUNK):
-            placed.append((rng.uniform(start, end), Visit(repeat, primitives=tuple(chosen[at : at + _CHUNK]))))
+            placed.append((rng.uniform(*_PRIMITIVE_SPANS[repeat]), Visit(repeat, primitives=tuple(chosen[at : at + _CHUNK]))))
         for cases in groups.values():
             shuffled = rng.sample(cases, len(cases))
-            placed.append((rng.uniform(start, end), Visit(repeat, models=tuple(shuffled))))
+            placed.append((rng.uniform(*_MODEL_SPANS[repeat]), Visit(repeat, models=tuple(shuffled))))
     return [visit for _, visit in sorted(placed, key=lambda item: item[0])]
+
+
+def group_of(case: ModelCase) -> tuple[str, str, str]:
+    """What is built once for many cases: a model of a task in a dtype."""
+    return case.model, case.workload.task, case.workload.dtype
 
 
 def is_tenth(key: str) -> bool:

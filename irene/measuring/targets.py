@@ -137,12 +137,14 @@ def _capture_inputs(model: torch.nn.Module, path: str, inputs: dict[str, Any]) -
 
 def _clone(value: Any) -> Any:
     """Copies of tensors; a key-value cache is left out (it would grow with every call)."""
+    if hasattr(value, "get_seq_length"):
+        return None
     if isinstance(value, torch.Tensor):
         return value.clone()
     if isinstance(value, tuple | list):
         return type(value)(_clone(item) for item in value)
     if isinstance(value, dict):
-        return {name: None if "past_key_value" in name else _clone(item) for name, item in value.items()}
+        return {name: _clone(item) for name, item in value.items()}
     return value
 
 

@@ -33,6 +33,8 @@ def build_model(config: Any, task: str, dtype: Any, device: str) -> Any:
         if "Unrecognized configuration class" in str(error):
             raise BadInput(f"A {config.model_type} model has no task {task!r} in transformers; try another --task.") from None
         raise BadConfig(f"transformers cannot build this {config.model_type} config: {first_line(error)}") from None
+    except torch.cuda.OutOfMemoryError:  # a RuntimeError, but no fault of the config
+        raise
     except (TypeError, AttributeError, KeyError, RuntimeError, ImportError, ZeroDivisionError) as error:
         raise BadConfig(f"transformers cannot build this {config.model_type} config: {first_line(error)}") from None
 

@@ -1,0 +1,95 @@
+"""On an NVIDIA GPU only (pytest -m gpu): the meter ticks, replays replay, and meta answers as the GPU does."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from irene.measuring.host_costs import measure_module_call
+from irene.measuring.machine import GpuMachine
+from irene.measuring.plan import ModelCase, PrimitiveCase
+from irene.measuring.replaying import count_copies
+from irene.measuring.window import measure_window
+from irene.model_tree.tree import Workload
+from irene.primitives.call import Call, TensorSpec
+from irene.tracing.attention import attend_on_meta, choose_backend
+from irene.tracing.tracer import record_call
+
+pytestmark = pytest.mark.gpu
+
+
+def _linear(rows: int, width: int) -> Call:
+    x = TensorSpec((rows, width), (width, 1), "bfloat16")
+    weight = TensorSpec((width, width), (width, 1), "bfloat16", weight=True)
+    return Call("aten.linear.default", (x, weight, None), (), (x,))
+
+
+def test_large_product_runs_near_the_power_limit() -> None:
+    machine = GpuMachine()
+    replay = machine.prepare_primitive(PrimitiveCase(_linear(8192, 8192), "hot", "", True, "bfloat16"), seed=0)
+    measured = measure_window(replay.run, machine.synchronize, machine.meter, calls_per_call=replay.calls)
+    flop = 2 * 8192**3
+    assert 400e12 < flop / measured.duration_s < 990e12
+    assert 0.7 < measured.power_w / machine.describe()["power_limit_w"] < 1.05
+    assert math.isclose(measured.energy_j, measured.power_w * measured.duration_s, rel_tol=1e-6)
+
+
+def test_cold_weights_are_slower_than_hot_ones() -> None:
+    machine = GpuMachine()
+    call = _linear(1, 4096)
+    assert count_copies(call) >= 4
+    times_s = {}
+    for weights in ("hot", "cold"):
+        replay = machine.prepare_primitive(PrimitiveCase(call, weights, "", False, "bfloat16"), seed=0)
+        times_s[weights], _ = machine.time_primitive(replay)
+    assert times_s["cold"] > 1.1 * times_s["hot"]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("heads", "kv_heads", "head_size", "plain"), [(12, 12, 64, False), (8, 2, 128, False), (4, 4, 66, True), (4, 4, 64, True)])
+def test_meta_attention_answers_as_the_gpu(dtype: torch.dtype, masked: bool, heads: int, kv_heads: int, head_size: int, plain: bool) -> None:
+    def tensor(count: int, device: str) -> torch.Tensor:
+        if plain:
+            return torch.ones(2, count, 48, head_size, dtype=dtype, device=device)
+        return torch.ones(2, 48, count, head_size, dtype=dtype, device=device).transpose(1, 2)
+
+    def operands(device: str) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        mask = torch.ones(1, 1, 48, 48, dtype=torch.bool, device=device) if masked else None
+        return [tensor(heads, device), tensor(kv_heads, device), tensor(kv_heads, device)], mask
+
+    grouped = heads != kv_heads
+    real, mask = operands("cuda")
+    output = torch.nn.functional.scaled_dot_product_attention(*real, attn_mask=mask, enable_gqa=grouped)
+    chosen = torch._fused_sdp_choice(*real, mask, 0.0, False, enable_gqa=grouped)
+    names = {0: "math", 1: "flash", 2: "efficient", 3: "cudnn"}
+    meta, meta_mask = operands("meta")
+    assert choose_backend(*meta, meta_mask) == names[chosen]
+    assert attend_on_meta(*meta, meta_mask, enable_gqa=grouped).stride() == output.stride()
+
+
+def test_captured_model_runs_the_kernels_of_eager() -> None:
+    machine = GpuMachine()
+    kernels = []
+    for execution in ("eager", "cuda_graph"):
+        case = ModelCase("google/bert_uncased_L-4_H-256_A-4", Workload(2, 64, None, "bfloat16", execution=execution))
+        built = machine.build(case, 0)
+        kernels.append(machine.count_kernels(machine.prepare_model(built, case, 0)))
+    assert kernels[0] == kernels[1]
+    assert sum(kernels[0].values()) > 30
+
+
+def test_recording_a_real_call_equals_recording_meta() -> None:
+    trees = []
+    for device in ("meta", "cuda"):
+        module = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.GELU(), torch.nn.LayerNorm(64)).to(device).eval()
+        recorder = record_call(module, (torch.empty(2, 8, 64, device=device),), {})
+        assert recorder.root is not None
+        trees.append([leaf.call for leaf in recorder.root.leaves])
+    assert trees[0] == trees[1]
+
+
+def test_module_call_costs_microseconds() -> None:
+    assert 1e-7 < measure_module_call(torch.device("cuda")) < 1e-4
