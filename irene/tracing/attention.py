@@ -53,9 +53,12 @@ def attend_on_meta(
     shape = (*query.shape[:-1], value.shape[-1])
     if backend == "math" or len(shape) != 4:
         return query.new_empty(shape)
-    # cuDNN lays the output out as the query is; the others interleave the heads, (B, S, H, D) in memory.
-    order = (0, 2, 1, 3)
-    if backend == "cudnn":
-        order = tuple(sorted(range(4), key=lambda dim: (-query.stride(dim), dim)))  # type: ignore[assignment]
+    if backend == "flash" and shape[-1] % 8:  # it pads the head to a multiple of 8 and returns a slice of that
+        padded = (*shape[:-1], -(-shape[-1] // 8) * 8)
+        return query.new_empty(padded)[..., : shape[-1]]
+    # The memory-efficient kernel interleaves the heads, (B, S, H, D) in memory; the others follow the query.
+    order = [0, 2, 1, 3]
+    if backend != "efficient":
+        order = sorted(range(4), key=lambda dim: (-query.stride(dim), dim))
     inverse = [order.index(dim) for dim in range(4)]
     return query.new_empty([shape[dim] for dim in order]).permute(inverse)
