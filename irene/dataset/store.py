@@ -6,6 +6,7 @@ pandas and pyarrow are imported inside the functions: a collector that only writ
 from __future__ import annotations
 
 import io
+import statistics
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -89,6 +90,8 @@ def load_rows(directory: str | Path) -> pd.DataFrame:
     A collection is a folder with `rows.jsonl` or `rows.parquet`; where both are, the journal counts (it cannot be
     older). `collection` is filled with the folder's name where it is empty. Captured rows whose kernels are not
     those of eager are left out by the protocol; `frame.attrs["excluded_other_kernels"]` is their number.
+    `frame.attrs["host_costs_s"]` is the host time of each op, `frame.attrs["module_call_s"]` that of a module call:
+    medians over all runs of all collections.
 
     Raises `BadDataset`, naming the file, for: nothing there, an unreadable file, missing columns, a newer schema, a
     time, energy or power that is not a positive finite number.
@@ -110,9 +113,27 @@ def load_rows(directory: str | Path) -> pd.DataFrame:
     foreign = rows["kernels_as_eager"].eq(False).fillna(False).astype(bool)
     kept = rows[~foreign].reset_index(drop=True)
     kept.attrs["excluded_other_kernels"] = int(foreign.sum())
+    kept.attrs |= _median_host_costs(folders)
     if kept.empty:
         raise BadDataset(f"{root}: none of {len(rows)} rows counts, all were captured with other kernels than eager's.")
     return kept
+
+
+def _median_host_costs(folders: list[Path]) -> dict[str, Any]:
+    runs: list[dict[str, Any]] = []
+    for folder in folders:
+        if (folder / MANIFEST).exists():
+            manifest = read_manifest(folder)
+            runs += manifest.get("runs", [manifest])
+    by_op: dict[str, list[float]] = {}
+    for run in runs:
+        for op, cost_s in run.get("host_costs_s", {}).items():
+            by_op.setdefault(op, []).append(cost_s)
+    calls_s = [run["module_call_s"] for run in runs if "module_call_s" in run]
+    return {
+        "host_costs_s": {op: statistics.median(costs_s) for op, costs_s in sorted(by_op.items())},
+        "module_call_s": statistics.median(calls_s) if calls_s else None,
+    }
 
 
 def label_cases(rows: pd.DataFrame, *, reference: bool = False) -> pd.DataFrame:

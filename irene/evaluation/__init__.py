@@ -1,1 +1,44 @@
+"""Errors of predictions on what the predictor has not seen: whole families held out, measured rows as the truth."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from irene.evaluation.cross_validation import Fit
+
+__all__ = ["evaluate", "judge_dataset"]
+
+
+def evaluate(dataset_dir: str | Path, seed: int = 0, *, reserve: bool = False) -> pd.DataFrame:
+    """The table of errors of a dataset (`tabulate_errors`): leave one family out, and whole sites of primitives.
+
+    With `reserve`, also the reserved families, judged apart by a predictor that is fitted on all others. They are for
+    the one judgement of a release: no choice may be made by looking at them. Takes a minute or two.
+
+    Raises `BadDataset` for an unreadable dataset, or one of less than two families.
+    """
+    from irene.evaluation.error_table import tabulate_errors
+
+    return tabulate_errors(judge_dataset(dataset_dir, seed, reserve=reserve)).round(2)
+
+
+def judge_dataset(
+    dataset_dir: str | Path, seed: int = 0, *, reserve: bool = False, fit: Fit | None = None, jobs: int = 2
+) -> pd.DataFrame:
+    """The judged cases behind `evaluate`: measured beside predicted, one row a case (`judge`, `cross_validate`).
+
+    `fit` makes a predictor from rows and a seed (by default the one of `irene.predictor.training`).
+    """
+    from irene.dataset.store import load_rows
+    from irene.dataset.summary import label_runs
+    from irene.evaluation.cross_validation import cross_validate
+    from irene.evaluation.noise import attach_noise
+
+    rows = load_rows(dataset_dir)
+    runs = label_runs(rows, dataset_dir)
+    judged = cross_validate(rows, seed, fit=fit, reserve=reserve, jobs=jobs)
+    return attach_noise(judged, rows.assign(run=runs))

@@ -1,59 +1,61 @@
 """What is to be beaten: power cap x roofline time, and energy proportional to FLOP. The plain sum of leaves needs a
-predictor and is passed to the error table as a column.
+predictor: `judge` asks it.
 
-Frames carry `flop` and `traffic_bytes` per call beside the columns of `Row`.
+Frames carry `flop` and `roofline_s` per call beside the columns of `Row`, as `count_case_work` adds them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from irene.errors import UnknownName
+from irene.errors import BadDataset
+from irene.hardware.roofline import roofline_s
+from irene.hardware.spec import DeviceSpec
+from irene.model_tree.serialization import decompress_tree
+from irene.primitives.call import Call
+from irene.primitives.work import count_work
 
 Floats = npt.NDArray[np.float64]
 
 
-def roofline_duration_s(frame: pd.DataFrame, peak_flop_per_s: Mapping[str, float], memory_bytes_per_s: float) -> Floats:
-    """Time of each row if arithmetic and memory both ran at their peaks, the slower one deciding.
+def count_case_work(rows: pd.DataFrame, spec: DeviceSpec) -> pd.DataFrame:
+    """The rows with `flop` and `roofline_s` added: a primitive's from its signature, a model's summed over its leaves.
 
-    `peak_flop_per_s` is by dtype name ('bfloat16'). Raises `UnknownName` for a dtype without a peak, and `ValueError`
-    for a row without any work: nothing takes no time.
+    The roofline is taken kernel by kernel, at the peaks and the bandwidth of `spec`. Raises `BadDataset` for a row with
+    neither signature nor tree, `UnknownName` for a dtype without a peak.
     """
-    for dtype in frame["dtype"].unique():
-        if dtype not in peak_flop_per_s:
-            raise UnknownName("dtype", str(dtype), peak_flop_per_s, hint="The roofline needs its peak in FLOP/s.")
-    compute_s = frame["flop"].to_numpy(dtype=float) / frame["dtype"].map(dict(peak_flop_per_s)).to_numpy(dtype=float)
-    memory_s = frame["traffic_bytes"].to_numpy(dtype=float) / memory_bytes_per_s
-    durations = np.maximum(compute_s, memory_s)
-    if not (np.isfinite(durations) & (durations > 0)).all():
-        raise ValueError("a row has neither FLOP nor bytes, or they are not numbers")
-    return durations
+    work = []
+    for signature, tree, dtype, case in zip(rows["signature"], rows["tree"], rows["dtype"], rows["case"], strict=True):
+        if not signature and not tree:
+            raise BadDataset(f"Case {case!r} has neither a signature nor a tree: its work cannot be counted.")
+        work.append(_count(signature, tree, dtype, spec))
+    flop, seconds = np.array(work, dtype=float).reshape(-1, 2).T
+    return rows.assign(flop=flop, roofline_s=seconds)
 
 
-def power_cap_roofline_j(
-    frame: pd.DataFrame, power_cap_w: float, peak_flop_per_s: Mapping[str, float], memory_bytes_per_s: float
-) -> Floats:
+def power_cap_roofline_j(frame: pd.DataFrame, spec: DeviceSpec) -> Floats:
     """Energy of each row if it ran for its roofline time at the power cap."""
-    return power_cap_w * roofline_duration_s(frame, peak_flop_per_s, memory_bytes_per_s)
+    return spec.power_cap_w * frame["roofline_s"].to_numpy(dtype=float)
 
 
 @dataclass(frozen=True, slots=True)
 class FlopProportional:
-    """Energy = FLOP x one constant for each (dtype, execution). Made by `fit_flop_proportional`."""
+    """Energy = FLOP x one constant for each (level, dtype, execution). Made by `fit_flop_proportional`."""
 
-    j_per_flop: Mapping[tuple[str, str], float] = field(repr=False)
+    j_per_flop: Mapping[tuple[str, str, str], float] = field(repr=False)
 
     def predict_j(self, frame: pd.DataFrame) -> Floats:
         """0 J for a call without FLOP: that is what the baseline says. NaN where training had no such constant."""
-        constants = [
-            self.j_per_flop.get(key, float("nan")) for key in zip(frame["dtype"], frame["execution"], strict=True)
-        ]
+        keys = zip(frame["level"], frame["dtype"], frame["execution"], strict=True)
+        constants = [self.j_per_flop.get(key, float("nan")) for key in keys]
         energy_j: Floats = np.array(constants, dtype=float) * frame["flop"].to_numpy(dtype=float)
         return energy_j
 
@@ -65,11 +67,21 @@ def fit_flop_proportional(rows: pd.DataFrame) -> FlopProportional:
     flop / energy: the baseline is as good as its form allows, on the measure by which it is judged.
     """
     usable = rows[rows["energy_j"].notna() & (rows["flop"] > 0)]
-    constants: dict[tuple[str, str], float] = {}
-    for (dtype, execution), group in usable.groupby(["dtype", "execution"]):
+    constants: dict[tuple[str, str, str], float] = {}
+    for (level, dtype, execution), group in usable.groupby(["level", "dtype", "execution"]):
         ratio = group["energy_j"].to_numpy(dtype=float) / group["flop"].to_numpy(dtype=float)
-        constants[str(dtype), str(execution)] = _weighted_median(ratio, 1.0 / ratio)
+        constants[str(level), str(dtype), str(execution)] = _weighted_median(ratio, 1.0 / ratio)
     return FlopProportional(MappingProxyType(constants))
+
+
+@lru_cache(maxsize=16384)  # every fold trains on nearly the same rows
+def _count(signature: str, tree: str, dtype: str, spec: DeviceSpec) -> tuple[float, float]:
+    if signature:
+        calls = [Call.from_json(json.loads(signature))]
+    else:
+        calls = [leaf.call for leaf in decompress_tree(tree).root.leaves if leaf.call is not None]
+    work = [count_work(call) for call in calls]
+    return sum(part.flop for part in work), sum(roofline_s(part, dtype, spec) for part in work)
 
 
 def _weighted_median(values: Floats, weights: Floats) -> float:

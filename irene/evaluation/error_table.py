@@ -1,14 +1,12 @@
-"""The error table: one row a level, execution and regime, never one average over them.
+"""The error table: one row for what was held out, a level, a quantity, an execution and a regime; never one average.
 
-Input is one frame of judged cases, whatever folds they came from. Columns of a judged case: `level` (primitive, module,
-model), `execution`, `gpu_utilization_pct` (NaN: not measured), `family` (the held-out one), `dtype`,
-`measured_energy_j` (median of repeats), `predicted_energy_j`, `low_j`, `high_j`, `noise_floor_pct` (of the case, NaN
-without repeats) and one column of predicted joules for each baseline.
+Input is one frame of judged cases, whatever folds they came from: the columns of `judge`, with `held_out`, `family`,
+`noise_floor_pct` and `card_noise_pct` (of the case; NaN without repeats).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -25,11 +23,11 @@ from irene.evaluation.metrics import (
     p90_ape_pct,
     worst_ape_pct,
 )
+from irene.evaluation.noise import GPU_BOUND, HOST_BOUND, UNKNOWN, regime_of
 
-JUDGED_COLUMNS = (
-    "level", "execution", "gpu_utilization_pct", "family", "dtype", "measured_energy_j", "predicted_energy_j",
-    "low_j", "high_j", "noise_floor_pct",
-)  # fmt: skip
+QUANTITIES: Final[Mapping[str, str]] = MappingProxyType(
+    {"energy": "energy_j", "time": "duration_s", "power": "power_w"}
+)
 BASELINES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "power_cap_roofline_j": "cap x roofline",
@@ -37,33 +35,37 @@ BASELINES: Final[Mapping[str, str]] = MappingProxyType(
         "sum_of_leaves_j": "sum of leaves",
     }
 )
-GPU_BOUND_FROM_PCT = 85.0
+JUDGED_COLUMNS = (
+    "held_out", "level", "method", "kind", "execution", "gpu_utilization_pct", "family", "measured_energy_j",
+    "predicted_energy_j", "measured_duration_s", "predicted_duration_s", "measured_power_w", "predicted_power_w",
+    "low_j", "high_j", "noise_floor_pct", "card_noise_pct",
+)  # fmt: skip
 BORDER_PCT = (70.0, 95.0)
-GPU_BOUND, HOST_BOUND, UNKNOWN, BORDER = "GPU-bound", "host-bound", "not measured", "border 70-95 %"
+BORDER = "border 70-95 %"
+ALL, LONG = "all", "above 20 us"
+LONG_FROM_S = 20e-6
 _LEVELS = ("primitive", "module", "model")
 _EXECUTIONS = ("eager", "cuda_graph")
+_KEYS = ("held_out", "level", "part", "quantity", "execution", "regime")
 _TITLES = {
-    "level": "level", "execution": "execution", "regime": "regime", "cases": "cases", "families": "families",
+    **{key: key.replace("_", " ") for key in _KEYS}, "cases": "cases", "families": "families",
     "family_mean_mape_pct": "family mean %", "mape_pct": "mean %", "median_ape_pct": "median %",
-    "p90_ape_pct": "p90 %", "worst_ape_pct": "worst %", "coverage_pct": "in interval %",
-    "noise_floor_pct": "noise floor %",
+    "p90_ape_pct": "p90 %", "worst_ape_pct": "worst %", "bias_pct": "bias %", "coverage_pct": "in interval %",
+    "noise_floor_pct": "noise %", "card_noise_pct": "card noise %",
 }  # fmt: skip
 
 
-def regime_of(gpu_utilization_pct: float) -> str:
-    """'GPU-bound' from 85 % mean utilisation on, 'host-bound' below, 'not measured' for NaN."""
-    if np.isnan(gpu_utilization_pct):
-        return UNKNOWN
-    return GPU_BOUND if gpu_utilization_pct >= GPU_BOUND_FROM_PCT else HOST_BOUND
+def tabulate_errors(judged: pd.DataFrame) -> pd.DataFrame:
+    """The table of errors of `judged` cases, a row for each group that has cases.
 
+    Primitives: energy and power of windows, time of CUDA events; all of them and those above 20 us; in site folds also
+    `part` by part (gemm, attention, rest). Modules and models: energy and time by execution and regime, where 'border
+    70-95 %' repeats cases of the other two: it says how much depends on where the line is drawn.
 
-def tabulate_errors(judged: pd.DataFrame, baselines: Sequence[str] | None = None) -> pd.DataFrame:
-    """The table of errors of `judged` cases, a row for each (level, execution, regime) that has cases.
-
-    The regime 'border 70-95 %' repeats cases of the other two: it says how much depends on where the line is drawn.
-    `noise_floor_pct` is the family mean over the `noise_cases` that were repeated. Each baseline (by default those of
-    `BASELINES` that the frame has) gives its family mean over the `<baseline>_cases` that it says something about,
-    NaN if there are none. Lower is better everywhere, but for coverage.
+    `families` counts what the family mean is over: families, or sites where sites were held out. `bias_pct` is the
+    median of predicted / measured - 1. `noise_floor_pct` (repeats on one card) and `card_noise_pct` (several cards) are
+    family means over the `..._cases` that were repeated. Each baseline of energy gives its family mean over the
+    `<baseline>_cases` that it says something about, NaN if there are none. Lower is better, but for coverage.
 
     Raises `BadDataset` if columns are missing or there are no cases.
     """
@@ -72,45 +74,60 @@ def tabulate_errors(judged: pd.DataFrame, baselines: Sequence[str] | None = None
         raise BadDataset(f"Judged cases lack the columns {', '.join(missing)}.")
     if judged.empty:
         raise BadDataset("No judged cases: no family or site was held out. Load more rows.")
-    shown = [name for name in BASELINES if name in judged.columns] if baselines is None else list(baselines)
     table = []
-    for level, execution, regime, cases in _groups(judged):
-        table.append({"level": level, "execution": execution, "regime": regime, **_summarise(cases, shown)})
+    for held_out, of_fold in judged.groupby("held_out", sort=False):
+        for level in sorted(of_fold["level"].unique(), key=_LEVELS.index):
+            of_level = of_fold[of_fold["level"] == level]
+            groups = _primitive_groups(of_level) if level == "primitive" else _tree_groups(of_level)
+            for part, quantity, execution, regime, cases in groups:
+                keys = zip(_KEYS, (held_out, level, part, quantity, execution, regime), strict=True)
+                table.append({**dict(keys), **_summarise(cases, quantity)})
     return pd.DataFrame(table)
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """The table as Markdown, one decimal. '-' is not known; '31.2 (40)' speaks about 40 of the row's cases only."""
     shown = [name for name in table.columns if name in _TITLES or f"{name}_cases" in table.columns]
-    titles = [_TITLES.get(name) or BASELINES.get(name, name).removesuffix("_j") + " %" for name in shown]
-    right = [" | ".join("---" if i < 3 else "---:" for i in range(len(shown)))]
-    lines = [" | ".join(titles), *right]
-    for _, row in table.iterrows():
-        lines.append(" | ".join(_cell(row, name) for name in shown))
-    return "\n".join(f"| {line} |" for line in lines) + "\n"
+    titles = [_TITLES.get(name) or BASELINES[name] + " %" for name in shown]
+    rule = ["---" if name in _KEYS else "---:" for name in shown]
+    lines = [titles, rule, *([_cell(row, name) for name in shown] for _, row in table.iterrows())]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _groups(judged: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
-    utilization_pct = judged["gpu_utilization_pct"].astype(float)
+def _primitive_groups(cases: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.DataFrame]]:
+    part_of = cases["kind"].where(cases["kind"].isin(["gemm", "attention"]), "rest")
+    by_site = (cases["held_out"] == "site").all()
+    for part in (ALL, "gemm", "attention", "rest") if by_site else (ALL,):
+        of_part = cases if part == ALL else cases[part_of == part]
+        for quantity in QUANTITIES:
+            of_method = of_part[of_part["method"] == ("events" if quantity == "time" else "window")]
+            for execution in sorted(of_method["execution"].unique()):
+                here = of_method[of_method["execution"] == execution]
+                yield part, quantity, execution, ALL, here
+                long = here[here["measured_duration_s"] > LONG_FROM_S]
+                if not long.empty:
+                    yield part, quantity, execution, LONG, long
+
+
+def _tree_groups(cases: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.DataFrame]]:
+    utilization_pct = cases["gpu_utilization_pct"].astype(float)
     regimes = utilization_pct.map(regime_of)
     border = utilization_pct.between(*BORDER_PCT)
-    levels = [*_LEVELS, *sorted(set(judged["level"]) - set(_LEVELS))]
-    executions = [*_EXECUTIONS, *sorted(set(judged["execution"]) - set(_EXECUTIONS))]
-    for level in levels:
-        for execution in executions:
-            here = (judged["level"] == level) & (judged["execution"] == execution)
+    for quantity in ("energy", "time"):
+        for execution in sorted(cases["execution"].unique(), key=_EXECUTIONS.index):
             for regime in (GPU_BOUND, HOST_BOUND, UNKNOWN, BORDER):
-                cases = judged[here & (border if regime == BORDER else regimes == regime)]
-                if not cases.empty:
-                    yield level, execution, regime, cases
+                here = cases[(cases["execution"] == execution) & (border if regime == BORDER else regimes == regime)]
+                if not here.empty:
+                    yield ALL, quantity, execution, regime, here
 
 
-def _summarise(cases: pd.DataFrame, baselines: Sequence[str]) -> dict[str, float]:
-    measured_j = cases["measured_energy_j"].to_numpy(dtype=float)
-    errors_pct = absolute_percentage_errors(measured_j, cases["predicted_energy_j"].to_numpy(dtype=float))
+def _summarise(cases: pd.DataFrame, quantity: str) -> dict[str, float]:
+    column = QUANTITIES[quantity]
+    measured = cases[f"measured_{column}"].to_numpy(dtype=float)
+    predicted = cases[f"predicted_{column}"].to_numpy(dtype=float)
+    errors_pct = absolute_percentage_errors(measured, predicted)
     families = cases["family"].astype(str)
-    noise_pct = cases["noise_floor_pct"].astype(float)
-    repeated = noise_pct.notna()
+    energy = quantity == "energy"
     summary: dict[str, float] = {
         "cases": len(cases),
         "families": families.nunique(),
@@ -119,18 +136,23 @@ def _summarise(cases: pd.DataFrame, baselines: Sequence[str]) -> dict[str, float
         "median_ape_pct": median_ape_pct(errors_pct),
         "p90_ape_pct": p90_ape_pct(errors_pct),
         "worst_ape_pct": worst_ape_pct(errors_pct),
-        "coverage_pct": coverage_pct(measured_j, cases["low_j"], cases["high_j"]),
-        "noise_floor_pct": family_mean_mape_pct(noise_pct[repeated], families[repeated]) if repeated.any() else np.nan,
-        "noise_cases": int(repeated.sum()),
+        "bias_pct": float(np.median(predicted / measured - 1) * 100),
+        "coverage_pct": coverage_pct(measured, cases["low_j"], cases["high_j"]) if energy else np.nan,
     }
-    for name in baselines:
-        said = cases[name].notna().to_numpy()
-        summary[name] = np.nan
-        if said.any():
-            wrong_pct = absolute_percentage_errors(measured_j[said], cases[name].to_numpy(dtype=float)[said])
-            summary[name] = family_mean_mape_pct(wrong_pct, families[said])
-        summary[f"{name}_cases"] = int(said.sum())
+    for name in ("noise_floor_pct", "card_noise_pct"):
+        # Noise is that of the energy, and of the time where a case has no energy.
+        noise_pct = cases[name].astype(float) * (1 if energy or (cases["method"] == "events").all() else np.nan)
+        summary |= _family_mean(name, noise_pct, families)
+    for name in BASELINES:
+        said = cases[name].astype(float) if energy and name in cases else pd.Series(np.nan, index=cases.index)
+        summary |= _family_mean(name, (said / measured - 1).abs() * 100, families)
     return summary
+
+
+def _family_mean(name: str, errors_pct: pd.Series[float], families: pd.Series[str]) -> dict[str, float]:
+    known = errors_pct.notna()
+    mean = family_mean_mape_pct(errors_pct[known], families[known]) if known.any() else np.nan
+    return {name: mean, f"{name}_cases": int(known.sum())}
 
 
 def _cell(row: pd.Series, name: str) -> str:
@@ -141,5 +163,5 @@ def _cell(row: pd.Series, name: str) -> str:
         return str(int(value))
     if np.isnan(value):
         return "-"
-    about = row["noise_cases"] if name == "noise_floor_pct" else row.get(f"{name}_cases", row["cases"])
+    about = row.get(f"{name}_cases", row["cases"])
     return f"{value:.1f}" if about == row["cases"] else f"{value:.1f} ({int(about)})"

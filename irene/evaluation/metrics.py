@@ -1,6 +1,6 @@
-"""How wrong predictions are: absolute percentage errors, their averages, coverage, and the noise floor.
+"""How wrong predictions are: absolute percentage errors, their averages, and coverage.
 
-Everything is in per cent. Of every `*_ape_pct`, `*_mape_pct` and noise floor, lower is better; of `coverage_pct`, the
+Everything is in per cent. Of every `*_ape_pct` and `*_mape_pct`, lower is better; of `coverage_pct`, the
 nominal level of the intervals is best (above it they are too wide, below it too narrow).
 """
 
@@ -72,36 +72,6 @@ def coverage_pct(measured: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLik
     if not (lower <= upper).all():  # also catches NaN
         raise ValueError("expected low <= high in every case, both of them numbers")
     return float(((lower <= truth) & (truth <= upper)).mean() * 100.0)
-
-
-def repeat_noise_pct(values: npt.ArrayLike) -> float:
-    """Noise of one case from its repeats; NaN where there is only one.
-
-    Each run is compared with the median of the *other* runs, |run - median(others)| / median(others), and the mean of
-    that over the runs is taken: the error that a single measurement would make as a prediction of the case.
-
-    >>> repeat_noise_pct([10.0, 10.0, 13.0])  # 11.5 -> 13.04 %, twice; 10 -> 30 %
-    18.695652173913043
-    """
-    runs = np.asarray(values, dtype=float)
-    if runs.ndim != 1 or not (np.isfinite(runs) & (runs > 0)).all():
-        raise ValueError("expected a vector of positive finite values")
-    if runs.size < 2:
-        return float("nan")
-    others = np.array([np.median(np.delete(runs, i)) for i in range(runs.size)])
-    return float((np.abs(runs - others) / others).mean() * 100.0)
-
-
-def noise_by_case_pct(rows: pd.DataFrame, column: str = "energy_j") -> pd.DataFrame:
-    """`repeat_noise_pct` of every case with repeats, all runs used: columns collection, case, method, noise_floor_pct.
-
-    `rows` are single runs in the columns of `Row`, none dropped; rows without the value (time alone) are no runs.
-    """
-    keys = ["collection", "case", "method"]
-    runs = rows[rows[column].notna()]
-    noise = [(*key, repeat_noise_pct(group.to_numpy())) for key, group in runs.groupby(keys, sort=False)[column]]
-    frame = pd.DataFrame(noise, columns=[*keys, "noise_floor_pct"])
-    return frame[frame["noise_floor_pct"].notna()].reset_index(drop=True)
 
 
 def _some(errors_pct: npt.ArrayLike) -> Floats:

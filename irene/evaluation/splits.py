@@ -7,7 +7,6 @@ order of the rows. A row that is in neither mask of a fold is kept back: referen
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -18,15 +17,10 @@ import pandas as pd
 from irene.dataset.families import GRID, reserved_families
 from irene.errors import BadDataset, BadInput
 from irene.primitives.call import Call
+from irene.primitives.sites import Site, site_of_call
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
-Site: TypeAlias = tuple[str | int, ...]
 T = TypeVar("T")
-
-# Where a product's weight (..., K, N) stands among the tensor operands. Everything else is found by name below.
-_PRODUCTS = {"mm": 1, "bmm": 1, "matmul": 1, "_grouped_mm": 1, "_scaled_mm": 1, "addmm": 2, "baddbmm": 2, "addbmm": 2}
-_TRANSPOSED = {"linear", "conv1d", "conv2d", "conv3d", "convolution", "_convolution"}  # weight is (N, K...)
-
 
 class Fold(NamedTuple):
     """`name` is what is held out (several families are joined by ','); `train` and `test` never overlap."""
@@ -133,20 +127,7 @@ def site_of(signature: str) -> Site:
         raise BadDataset(
             f"Not the signature of a call: {signature[:80]!r} ({error!r}). Collect that row again."
         ) from error
-    tensors = call.tensors
-    if "attention" in call.name and len(tensors) >= 2 and min(len(t.shape) for t in tensors[:2]) >= 3:
-        query, key = tensors[0], tensors[1]
-        return ("attention", query.shape[-3], key.shape[-3], query.shape[-1], query.dtype)
-    if call.name in _TRANSPOSED and len(tensors) >= 2 and tensors[1].shape:
-        weight = tensors[1]
-        return ("product", weight.shape[0], math.prod(weight.shape[1:]), weight.dtype)
-    place = _PRODUCTS.get(call.name)
-    if place is not None and len(tensors) > place and tensors[place].shape:
-        weight = tensors[place]
-        columns, depth = (weight.shape[-1], weight.shape[-2]) if len(weight.shape) > 1 else (1, weight.shape[-1])
-        return ("product", columns, depth, weight.dtype)
-    shapes = [t.shape for t in (*call.outputs, *tensors)]
-    return (call.name, shapes[0][-1] if shapes and shapes[0] else 1)
+    return site_of_call(call)
 
 
 def _hold_out(

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from irene.errors import BadInput, MeterError
 from irene.measuring.plan import ModelCase
-from irene.model_tree.tree import ModelTree, Workload
+from irene.model_tree.tree import ModelTree
 from irene.tracing.building import build_model
 from irene.tracing.inputs import build_inputs, check_positions, torch_dtype
+from irene.tracing.recording import record_call
 from irene.tracing.sources import load_config
-from irene.tracing.tracer import describe_inputs, record_call, trace_versions
+from irene.tracing.tracer import describe_inputs, trace_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,7 @@ def prepare(built: BuiltModel, case: ModelCase, device: torch.device, seed: int)
     module, args = built.module, ()
     if case.path:
         module, args, inputs = _capture_inputs(built.module, case.path, inputs)
-    root = record_call(module, args, inputs).root
-    assert root is not None
+    root = record_call(module, args, inputs)
     tree = ModelTree(root, built.name, workload, trace_versions())
     if workload.execution == "cuda_graph":
         graph = capture(lambda: module(*args, **inputs), device)
@@ -163,8 +163,4 @@ def count_kernels(run: Callable[[], object], device: torch.device) -> dict[str, 
 
 
 def with_execution(case: ModelCase, execution: str) -> ModelCase:
-    workload = case.workload
-    changed = Workload(
-        workload.batch_size, workload.seq_len, workload.decoder_seq_len, workload.dtype, workload.task, execution
-    )
-    return ModelCase(case.model, changed, case.path)
+    return replace(case, workload=replace(case.workload, execution=execution))

@@ -10,7 +10,7 @@ from irene.errors import BadInput
 from irene.primitives.call import Argument, Call, TensorSpec
 from irene.primitives.shapes import operand
 
-AttentionBackend = Literal["flash", "efficient", "math"]
+AttentionBackend = Literal["cudnn", "flash", "efficient", "math"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class AttentionShape:
     value_size: int
     is_causal: bool
     has_mask: bool
+    mask_row_stride: int | None = None
 
     @property
     def flop(self) -> int:
@@ -82,24 +83,31 @@ def attention_shape(call: Call) -> AttentionShape:
         value_size=value.shape[-1],
         is_causal=bool(causal),
         has_mask=isinstance(mask, TensorSpec),
+        mask_row_stride=mask.stride[-1] if isinstance(mask, TensorSpec) and mask.shape[-1:] != (1,) else None,
     )
 
 
 def attention_backend(call: Call) -> AttentionBackend:
-    """The kernel family that PyTorch picks by default on an NVIDIA GPU of compute capability 8.0 or later.
+    """The kernel family that PyTorch picks by default on a Hopper GPU.
 
-    Source: the checks of torch `aten/src/ATen/native/transformers/cuda/sdp_utils.cpp`: flash wants 16-bit floats, no
-    mask and equal head sizes of at most 256; memory-efficient wants no grouped heads and aligned sizes; the rest is
-    plain math, which writes the scores to memory.
+    Source: `torch._fused_sdp_choice` on an H200 with torch 2.11 over dtypes, masks, grouped heads and head sizes; the
+    conditions are those of torch `aten/src/ATen/native/transformers/cuda/sdp_utils.cpp`. Fused kernels want a mask with
+    contiguous rows, and grouped heads only where `enable_gqa` says so; the rest is plain math, which writes the scores
+    to memory and is many times slower (T5's position bias, Falcon's broadcast keys).
     """
-    shape, dtype = attention_shape(call), operand(call, 0, "query").dtype
-    half = dtype in ("float16", "bfloat16")
-    if len(operand(call, 0, "query").shape) != 4 or min(shape.q_len, shape.kv_len) == 0:
+    shape, query = attention_shape(call), operand(call, 0, "query")
+    half = query.dtype in ("float16", "bfloat16")
+    grouped = shape.heads != shape.kv_heads
+    if len(query.shape) != 4 or min(shape.q_len, shape.kv_len) == 0:
         return "math"
-    if half and not shape.has_mask and shape.head_size <= 256 and shape.head_size == shape.value_size:
+    if shape.mask_row_stride not in (None, 1) or (grouped and not call.kwarg("enable_gqa", False)):
+        return "math"
+    sizes = (shape.head_size, shape.value_size)
+    if half and max(sizes) <= 256 and all(size % 8 == 0 for size in sizes):
+        return "cudnn"
+    if half and not shape.has_mask and max(sizes) <= 256 and sizes[0] == sizes[1]:
         return "flash"
-    alignment = 8 if half else 4
-    aligned = shape.head_size % alignment == 0 and shape.value_size % alignment == 0
-    if shape.heads == shape.kv_heads and aligned and (half or dtype == "float32"):
+    aligned = all(size % (8 if half else 4) == 0 for size in sizes)
+    if not grouped and aligned and (half or query.dtype == "float32"):
         return "efficient"
     return "math"

@@ -11,10 +11,27 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from irene.errors import UnknownName
+
+# As torch writes them. Quantised, sub-byte and bit dtypes are left out: no operator of a forward pass takes them as such.
 DTYPE_BYTES = {
-    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1,
-    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16,
+    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2,
+    "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1,
+    "float4_e2m1fn_x2": 1, "complex32": 4, "complex64": 8, "complex128": 16, "bool": 1,
+    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint64": 8, "uint32": 4, "uint16": 2, "uint8": 1,
 }  # fmt: skip
+
+
+def dtype_bytes(name: str) -> int:
+    """Bytes of one element; raises UnknownName for a dtype that has none.
+
+    >>> dtype_bytes("bfloat16")
+    2
+    """
+    try:
+        return DTYPE_BYTES[name]
+    except KeyError:
+        raise UnknownName("dtype", name, DTYPE_BYTES, hint="Its tensors cannot be counted.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +53,7 @@ class TensorSpec:
 
     @property
     def itemsize(self) -> int:
-        return DTYPE_BYTES[self.dtype]
+        return dtype_bytes(self.dtype)
 
     @property
     def bytes(self) -> int:
@@ -80,6 +97,21 @@ class Call:
         if self._hash == 0:
             object.__setattr__(self, "_hash", hash((self.op, self.args, self.kwargs, self.outputs, self.is_view)) or 1)
         return self._hash
+
+    def __eq__(self, other: object) -> bool:  # 1, 1.0 and True are equal in Python, and different calls to PyTorch
+        if self is other:
+            return True
+        if not isinstance(other, Call):
+            return NotImplemented
+        return (
+            self.op == other.op
+            and self.is_view == other.is_view
+            and self.args == other.args
+            and self.kwargs == other.kwargs
+            and self.outputs == other.outputs
+            and _types_of(self.args) == _types_of(other.args)
+            and _types_of(self.kwargs) == _types_of(other.kwargs)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:  # hashes of strings differ between processes: never pickle one
         return Call, (self.op, self.args, self.kwargs, self.outputs, self.is_view)
@@ -133,6 +165,10 @@ class Call:
     def signature(self) -> str:
         """Canonical text of the call: equal texts, equal calls; the key under which rows are stored."""
         return json.dumps(self.to_json(), separators=(",", ":"), sort_keys=True)
+
+
+def _types_of(value: Any) -> Any:
+    return tuple(_types_of(item) for item in value) if isinstance(value, tuple) else type(value)
 
 
 def _gather(value: Argument, found: list[TensorSpec]) -> None:

@@ -7,35 +7,13 @@ twice: the kernels differ several-fold in cost, and flash returns heads interlea
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
-Backend = Literal["cudnn", "flash", "efficient", "math"]
+from irene.primitives.attention import attention_backend
+from irene.primitives.call import Call
+from irene.tracing.encoding import spec_of
 
-
-def choose_backend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
-) -> Backend:
-    """The backend that PyTorch picks by default on a Hopper GPU.
-
-    Source: `torch._fused_sdp_choice` on an H200 with torch 2.11, over dtypes, masks, grouped heads and head sizes; the
-    conditions are those of torch `aten/src/ATen/native/transformers/cuda/sdp_utils.cpp`.
-    """
-    half = query.dtype in (torch.float16, torch.bfloat16)
-    sizes = (query.shape[-1], value.shape[-1])
-    if query.dim() != 4 or min(query.shape[-2], key.shape[-2]) == 0:
-        return "math"
-    if half and max(sizes) <= 256 and all(size % 8 == 0 for size in sizes):
-        return "cudnn"
-    if half and mask is None and max(sizes) <= 256 and sizes[0] == sizes[1]:
-        return "flash"
-    grouped = query.shape[-3] != key.shape[-3]
-    alignment = 8 if half else 4
-    if not grouped and (half or query.dtype == torch.float32) and all(size % alignment == 0 for size in sizes):
-        return "efficient"
-    return "math"
-
+ATTENTION_OP = "aten.scaled_dot_product_attention.default"
 
 def attend_on_meta(
     query: torch.Tensor,
@@ -49,7 +27,9 @@ def attend_on_meta(
     enable_gqa: bool = False,
 ) -> torch.Tensor:
     """An empty output with the shape and strides that the GPU's kernel would return."""
-    backend = choose_backend(query, key, value, attn_mask)
+    specs = tuple(None if tensor is None else spec_of(tensor) for tensor in (query, key, value, attn_mask))
+    call = Call(ATTENTION_OP, (*specs, dropout_p, is_causal), (("enable_gqa", enable_gqa),))
+    backend = attention_backend(call)
     shape = (*query.shape[:-1], value.shape[-1])
     if backend == "math" or len(shape) != 4:
         return query.new_empty(shape)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 
-from irene.primitives.call import Argument, TensorSpec
+from irene.primitives.call import Argument, TensorSpec, dtype_bytes
 
-DTYPE_NAMES = {value: name for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
-# Several names point to one dtype (torch.half is torch.float16): keep the long one that states its width.
-for _name in ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"):
-    DTYPE_NAMES[getattr(torch, _name)] = _name
+
+@cache  # asked for every tensor of every call
+def dtype_name(dtype: torch.dtype) -> str:
+    """'bfloat16' for torch.bfloat16; raises UnknownName for a dtype whose tensors cannot be counted."""
+    name = str(dtype).removeprefix("torch.")
+    dtype_bytes(name)
+    return name
 
 
 def spec_of(tensor: torch.Tensor, weight: bool = False) -> TensorSpec:
@@ -20,7 +24,7 @@ def spec_of(tensor: torch.Tensor, weight: bool = False) -> TensorSpec:
     >>> spec_of(torch.empty(2, 3, device="meta"))
     TensorSpec(shape=(2, 3), stride=(3, 1), dtype='float32', weight=False)
     """
-    return TensorSpec(tuple(tensor.shape), tensor.stride(), DTYPE_NAMES[tensor.dtype], weight)
+    return TensorSpec(tuple(tensor.shape), tensor.stride(), dtype_name(tensor.dtype), weight)
 
 
 def encode(value: Any, weights: dict[int, int]) -> Argument:
@@ -30,12 +34,14 @@ def encode(value: Any, weights: dict[int, int]) -> Argument:
     if isinstance(value, list | tuple):
         return tuple(encode(item, weights) for item in value)
     if isinstance(value, torch.dtype):
-        return f"torch.{DTYPE_NAMES[value]}"
+        return str(value)
     if isinstance(value, torch.device):
         return "device"
+    if isinstance(value, torch.Generator):
+        return "generator"  # its text would hold an address
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return str(value)  # layouts, memory formats, generators: their own names
+    return str(value)  # layouts, memory formats: their own names
 
 
 def storage_key(tensor: torch.Tensor) -> int:

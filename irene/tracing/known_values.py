@@ -22,7 +22,8 @@ _FACTORIES = {"arange", "ones", "zeros", "full", "scalar_tensor", "eye", "linspa
 _SHAPE_ONLY = {"ones_like": 1, "zeros_like": 0, "new_zeros": 0, "new_ones": 1}
 # They pick entries: from a tensor whose entries are all equal, any index picks the same.
 _PICKING = {"index", "index_select", "gather", "take_along_dim"}
-_ATTRIBUTE = "_irene_expression"
+_EXPRESSION = "_irene_expression"  # on a tensor: its expression, and the writes to its memory until then
+_WRITES = "_irene_writes"  # on a storage: how often something was written into it
 
 
 @dataclass(slots=True)
@@ -33,12 +34,15 @@ class Expression:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     index: int | None = None
+    writes: bool = False
     _value: Any = field(default=None)
     _known: bool = False
 
     def compute(self) -> Any:
         if not self._known:
             args, kwargs = tree_map(_compute, (self.args, self.kwargs))
+            if self.writes:  # into a copy: other expressions remember the value before
+                args, kwargs = tree_map(lambda v: v.clone() if isinstance(v, torch.Tensor) else v, (args, kwargs))
             value = self.function(*args, **kwargs)
             self._value = value if self.index is None else value[self.index]
             self._known = True
@@ -52,15 +56,19 @@ def _compute(value: Any) -> Any:
 
 
 def set_value(tensor: torch.Tensor, value: torch.Tensor) -> None:
-    """Say what a meta tensor holds (the token ids that we chose)."""
-    setattr(tensor, _ATTRIBUTE, Expression(torch.clone, (value,), {}))
+    """Say what a meta tensor holds (the token ids that we chose, or were given)."""
+    _set_expression(tensor, Expression(torch.Tensor.cpu, (value,), {}))
 
 
 def expression_of(tensor: torch.Tensor) -> Expression | None:
-    """How the tensor was made; None if that involved weights. A tensor with data is its own answer."""
+    """How the tensor was made; None if that involved weights, or if its memory was written to through another view.
+
+    A tensor with data is its own answer.
+    """
     if not tensor.is_meta:
-        return Expression(torch.clone, (tensor,), {})
-    return getattr(tensor, _ATTRIBUTE, None)
+        return Expression(torch.Tensor.cpu, (tensor,), {})
+    expression, writes = getattr(tensor, _EXPRESSION, (None, 0))
+    return expression if writes == _count_writes(tensor) else None
 
 
 def remember(
@@ -70,25 +78,43 @@ def remember(
     name = function.__name__.split(".")[0]
     if name in _SHAPE_ONLY and isinstance(output, torch.Tensor):
         expression = Expression(torch.full, (tuple(output.shape), _SHAPE_ONLY[name]), {"dtype": output.dtype})
-        setattr(output, _ATTRIBUTE, expression)
+        _set_expression(output, expression)
         return
     if not operands and name not in _FACTORIES:
         return
     known = [expression_of(operand) for operand in operands]
+    made: Any = None
+    if None not in known:  # before a write is noted: what this call is given is still up to date
+        made = tree_map(lambda v: expression_of(v) if isinstance(v, torch.Tensor) else v, (args, kwargs))
+    writes = function._schema.is_mutable
+    if writes:
+        _note_writes(function, args, kwargs)
     if name in _PICKING and known[0] is not None and None in known[1:]:
-        setattr(output, _ATTRIBUTE, Expression(_pick_from_uniform, (known[0], tuple(output.shape)), {}))
+        _set_expression(output, Expression(_pick_from_uniform, (known[0], tuple(output.shape)), {}))
+    elif made is None:
         return
-    if None in known:
-        for tensor in _tensors(output):  # an in-place call may have overwritten a known value
-            if expression_of(tensor) is not None:
-                setattr(tensor, _ATTRIBUTE, None)
-        return
-    made = tree_map(lambda v: expression_of(v) if isinstance(v, torch.Tensor) else v, (args, kwargs))
-    if isinstance(output, torch.Tensor):
-        setattr(output, _ATTRIBUTE, Expression(function, *made))
+    elif isinstance(output, torch.Tensor):
+        _set_expression(output, Expression(function, *made, writes=writes))
     else:
         for index, tensor in enumerate(_tensors(output)):
-            setattr(tensor, _ATTRIBUTE, Expression(function, *made, index=index))
+            _set_expression(tensor, Expression(function, *made, index=index, writes=writes))
+
+
+def _set_expression(tensor: torch.Tensor, expression: Expression) -> None:
+    setattr(tensor, _EXPRESSION, (expression, _count_writes(tensor)))
+
+
+def _count_writes(tensor: torch.Tensor) -> int:
+    return getattr(tensor.untyped_storage(), _WRITES, 0)
+
+
+def _note_writes(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A write through one view makes what was known of every other view of that memory out of date."""
+    for position, argument in enumerate(function._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[position] if position < len(args) else kwargs.get(argument.name)
+            for tensor in _tensors(value):
+                setattr(tensor.untyped_storage(), _WRITES, _count_writes(tensor) + 1)
 
 
 def _pick_from_uniform(source: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

@@ -1,13 +1,16 @@
 """Record every outermost operator call of a forward pass, under the module call that made it.
 
 Under `torch.inference_mode()` a `TorchDispatchMode` sees operators as the profiler's outermost `aten` events do:
-`linear`, `layer_norm`, `reshape`, `to` whole. What a GPU would answer differently from a meta tensor is substituted, one
-operator each: the layout that attention kernels return, expert products in any dtype, and values read back.
+`linear`, `layer_norm`, `reshape`, `to` whole. What a GPU would answer differently from a meta tensor is substituted,
+one operator each: the layout that attention kernels return, expert products in any dtype, and values read back.
+
+Large models repeat a few dozen distinct calls thousands of times, and torch works out the shape of each in Python: the
+answer to a call on meta tensors is remembered.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +39,14 @@ class _Frame:
     op_counts: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A recorded call, for the next one that asks the same; `is_new`: its output is one new tensor."""
+
+    call: Call
+    is_new: bool
+
+
 class Recorder:
     """Collects the calls of one forward pass; `root` holds the tree once the root module has returned."""
 
@@ -51,6 +62,12 @@ class Recorder:
         self.last_path = ""
         self._module_calls: dict[str, int] = {}
         self._calls: dict[Call, Call] = {}
+        self._answers: dict[Call, _Answer] = {}
+
+    @property
+    def place(self) -> str:
+        """Where the recording is, or where it stopped."""
+        return f"Module {self.last_path!r}" if self.last_path else "The root module"
 
     # -- modules ------------------------------------------------------------------------------------------------
 
@@ -63,8 +80,10 @@ class Recorder:
         self.last_path = path
         self.frames.append(_Frame(path, type(module).__name__, index, self._count_parameters(module)))
 
-    def leave(self) -> None:
+    def leave(self, output: Any) -> None:
         frame = self.frames.pop()
+        if output is not None and self.frames:  # None after an error: then `last_path` stays where it happened
+            self.last_path = self.frames[-1].path
         kind = "module" if self.frames else "model"
         node = Node(kind, frame.path, frame.type, tuple(frame.children), None, frame.call_index, frame.parameters)  # type: ignore[arg-type]
         if self.frames:
@@ -81,29 +100,43 @@ class Recorder:
 
     # -- primitives ---------------------------------------------------------------------------------------------
 
-    def record(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: list[torch.Tensor], output: Any) -> None:
+    def describe(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """The call as it was asked, without its outputs."""
+        named = tuple((name, encode(value, self.weights)) for name, value in kwargs.items())
+        return Call(op, tuple(encode(value, self.weights) for value in args), named)
+
+    def known_answer(self, asked: Call, operands: list[torch.Tensor]) -> _Answer | None:
+        """What the same call answered before. Without data the answer follows from the call, except where a tensor
+        with data (a few repeat counts, say) is among its operands."""
+        return self._answers.get(asked) if all(t.is_meta for t in operands) else None
+
+    def record(self, asked: Call, operands: list[torch.Tensor], output: Any, known: _Answer | None = None) -> None:
         if not self.frames:
             return
-        tensors = [t for t in (output if isinstance(output, list | tuple) else (output,)) if isinstance(t, torch.Tensor)]
-        storages = {storage_key(t) for t in operands}
-        writes = op.split(".")[1].endswith("_") or "out" in kwargs
-        is_view = bool(tensors) and not writes and all(storage_key(t) in storages for t in tensors)
-        call = Call(
-            op,
-            tuple(encode(a, self.weights) for a in args),
-            tuple((name, encode(value, self.weights)) for name, value in kwargs.items()),
-            tuple(spec_of(t) for t in tensors),
-            is_view,
-        )
-        call = self._calls.setdefault(call, call)
+        call = self._complete(asked, operands, output) if known is None else known.call
         frame = self.frames[-1]
         index = frame.op_counts.get(call.name, 0)
         frame.op_counts[call.name] = index + 1
         weight_ids = tuple(self.weights[key] for key in (storage_key(t) for t in operands) if key in self.weights)
-        frame.children.append(Node("primitive", frame.path, op, (), call, index, 0, weight_ids))
+        frame.children.append(Node("primitive", frame.path, call.op, (), call, index, 0, weight_ids))
+
+    def _complete(self, asked: Call, operands: list[torch.Tensor], output: Any) -> Call:
+        """The call with its outputs; equal calls are one object."""
+        tensors = _tensors_in(output if isinstance(output, list | tuple) else (output,), {})
+        storages = {storage_key(t) for t in operands}
+        writes = asked.is_in_place or asked.name.startswith("__i") or any(name == "out" for name, _ in asked.kwargs)
+        is_view = bool(tensors) and not writes and all(storage_key(t) in storages for t in tensors)
+        call = Call(asked.op, asked.args, asked.kwargs, tuple(spec_of(t) for t in tensors), is_view)
+        call = self._calls.setdefault(call, call)
+        if operands and all(t.is_meta for t in (*operands, *tensors)):
+            is_new = not is_view and not writes and isinstance(output, torch.Tensor) and _fills_its_storage(output)
+            self._answers[asked] = _Answer(call, is_new)
+        return call
 
 
-class _DispatchRecorder(TorchDispatchMode):
+class DispatchRecorder(TorchDispatchMode):
+    """Hands every outermost operator call to a recorder, and answers those that meta tensors cannot."""
+
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
         self.recorder = recorder
@@ -115,22 +148,24 @@ class _DispatchRecorder(TorchDispatchMode):
             return func(*args, **kwargs)
         op = str(func)
         operands = _tensors_in(args, kwargs)
+        asked = recorder.describe(op, args, kwargs)
         on_meta = bool(operands) and operands[0].is_meta
+        known = recorder.known_answer(asked, operands) if on_meta else None
         if on_meta and op in _READS_VALUE:
             output = _read_value(func, operands[0], recorder)
         elif on_meta and op in _SUBSTITUTES:
             output = _SUBSTITUTES[op](*args, **kwargs)
         else:
-            output = func(*args, **kwargs)
+            output = _empty_like(known.call) if known is not None and known.is_new else func(*args, **kwargs)
             if on_meta or _makes_meta(output):
                 remember(func, args, kwargs, operands, output)
         if op == "aten.detach_.default":
             _record_hidden_construction(recorder, operands[0])
-        recorder.record(op, args, kwargs, operands, output)
+        recorder.record(asked, operands, output, known)
         return output
 
 
-def _tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+def _tensors_in(args: Iterable[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
     found: list[torch.Tensor] = []
     for value in (*args, *kwargs.values()):
         if isinstance(value, torch.Tensor):
@@ -140,19 +175,31 @@ def _tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Ten
     return found
 
 
+def _fills_its_storage(tensor: torch.Tensor) -> bool:
+    """Whether `empty_strided` with its shape and strides would make just such a tensor."""
+    span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    stored_bytes = tensor.itemsize * (span if tensor.numel() else 0)
+    return tensor.storage_offset() == 0 and tensor.untyped_storage().nbytes() == stored_bytes
+
+
+def _empty_like(call: Call) -> torch.Tensor:
+    spec = call.outputs[0]
+    return torch.empty_strided(spec.shape, spec.stride, dtype=getattr(torch, spec.dtype), device="meta")
+
+
 def _makes_meta(output: Any) -> bool:
     return isinstance(output, torch.Tensor) and output.is_meta
 
 
 def _record_hidden_construction(recorder: Recorder, tensor: torch.Tensor) -> None:
-    """`torch.tensor(...)` works below the level that a mode sees, all but its last step, `detach_`: add what came before.
+    """`torch.tensor(...)` works below the level that a mode sees, all but its last step, `detach_`: add the others.
 
     In a forward pass nothing else calls `detach_`; the profiler shows empty, to, lift_fresh, detach_ each time.
     """
-    dtype = {"dtype": tensor.dtype, "device": tensor.device}
-    recorder.record("aten.empty.memory_format", (list(tensor.shape),), dtype, [], tensor)
-    recorder.record("aten.to.device", (tensor, tensor.device, tensor.dtype), {}, [], tensor)
-    recorder.record("aten.lift_fresh.default", (tensor,), {}, [tensor], tensor)
+    options = {"dtype": tensor.dtype, "device": tensor.device}
+    recorder.record(recorder.describe("aten.empty.memory_format", (list(tensor.shape),), options), [], tensor)
+    recorder.record(recorder.describe("aten.to.device", (tensor, tensor.device, tensor.dtype), {}), [], tensor)
+    recorder.record(recorder.describe("aten.lift_fresh.default", (tensor,), {}), [tensor], tensor)
 
 
 def _multiply_groups_on_meta(x: torch.Tensor, weight: torch.Tensor, offs: Any = None, **_: Any) -> torch.Tensor:
@@ -160,7 +207,7 @@ def _multiply_groups_on_meta(x: torch.Tensor, weight: torch.Tensor, offs: Any = 
     return x.new_empty((x.shape[0], weight.shape[-1]))
 
 
-_SUBSTITUTES = {
+_SUBSTITUTES: dict[str, Callable[..., torch.Tensor]] = {
     "aten.scaled_dot_product_attention.default": attend_on_meta,
     "aten._grouped_mm.default": _multiply_groups_on_meta,
 }
@@ -169,27 +216,12 @@ _SUBSTITUTES = {
 def _read_value(func: Any, tensor: torch.Tensor, recorder: Recorder) -> Any:
     expression = expression_of(tensor)
     if expression is None:
-        where = recorder.frames[-1].path if recorder.frames else ""
         raise Untraceable(
-            f"'{where or 'the root module'}' reads the value of a tensor that depends on weights ({func}); without "
-            "weights it is unknown. A model whose path depends on its data cannot be traced."
+            f"{recorder.place} reads the value of a tensor that depends on weights ({func}), which is unknown without "
+            "them. A model whose path depends on its data cannot be traced."
         )
     recorder.paused = True
     try:
         return func(expression.compute())
     finally:
         recorder.paused = False
-
-
-@contextmanager
-def recording(recorder: Recorder) -> Any:
-    """Everything called inside is recorded; hooks are removed whatever happens."""
-    hooks = torch.nn.modules.module
-    with ExitStack() as stack:
-        pre = hooks.register_module_forward_pre_hook(lambda module, _: recorder.enter(module))
-        stack.callback(pre.remove)
-        post = hooks.register_module_forward_hook(lambda *_: recorder.leave(), always_call=True)
-        stack.callback(post.remove)
-        stack.enter_context(torch.inference_mode())
-        stack.enter_context(_DispatchRecorder(recorder))
-        yield recorder

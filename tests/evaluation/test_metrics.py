@@ -1,6 +1,5 @@
 """Metrics against numbers worked out by hand."""
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -12,9 +11,7 @@ from irene.evaluation.metrics import (
     family_mean_mape_pct,
     mape_pct,
     median_ape_pct,
-    noise_by_case_pct,
     p90_ape_pct,
-    repeat_noise_pct,
     worst_ape_pct,
 )
 
@@ -72,25 +69,3 @@ def test_an_average_of_nothing_is_refused() -> None:
             average([])
     with pytest.raises(ValueError, match="finite"):
         mape_pct([1.0, float("nan")])
-
-
-def test_noise_compares_a_run_with_the_median_of_the_others() -> None:
-    assert repeat_noise_pct([2.0, 4.0]) == (100 * 2 / 4 + 100 * 2 / 2) / 2
-    assert repeat_noise_pct([5.0, 5.0, 5.0]) == 0.0
-    assert np.isnan(repeat_noise_pct([5.0]))
-
-
-def test_noise_by_case_drops_no_repeat_and_invents_none() -> None:
-    rows = pd.DataFrame(
-        {
-            "collection": "c",
-            "case": ["a", "a", "b", "a", "d", "d"],
-            "method": ["window", "window", "window", "events", "window", "window"],
-            "energy_j": [2.0, 4.0, 1.0, np.nan, 1.0, 1.0],
-        }
-    )
-    noise = noise_by_case_pct(rows)
-    assert noise[["case", "method", "noise_floor_pct"]].to_numpy().tolist() == [
-        ["a", "window", 75.0],
-        ["d", "window", 0.0],
-    ]

@@ -14,8 +14,10 @@ from irene.measuring.replaying import count_copies
 from irene.measuring.window import measure_window
 from irene.model_tree.tree import Workload
 from irene.primitives.call import Call, TensorSpec
-from irene.tracing.attention import attend_on_meta, choose_backend
-from irene.tracing.tracer import record_call
+from irene.primitives.attention import attention_backend
+from irene.tracing.attention import ATTENTION_OP, attend_on_meta
+from irene.tracing.encoding import spec_of
+from irene.tracing.recording import record_call
 
 pytestmark = pytest.mark.gpu
 
@@ -66,7 +68,8 @@ def test_meta_attention_answers_as_the_gpu(dtype: torch.dtype, masked: bool, hea
     chosen = torch._fused_sdp_choice(*real, mask, 0.0, False, enable_gqa=grouped)
     names = {0: "math", 1: "flash", 2: "efficient", 3: "cudnn"}
     meta, meta_mask = operands("meta")
-    assert choose_backend(*meta, meta_mask) == names[chosen]
+    specs = tuple(None if tensor is None else spec_of(tensor) for tensor in (*meta, meta_mask))
+    assert attention_backend(Call(ATTENTION_OP, specs, (("enable_gqa", grouped),))) == names[chosen]
     assert attend_on_meta(*meta, meta_mask, enable_gqa=grouped).stride() == output.stride()
 
 
@@ -85,9 +88,8 @@ def test_recording_a_real_call_equals_recording_meta() -> None:
     trees = []
     for device in ("meta", "cuda"):
         module = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.GELU(), torch.nn.LayerNorm(64)).to(device).eval()
-        recorder = record_call(module, (torch.empty(2, 8, 64, device=device),), {})
-        assert recorder.root is not None
-        trees.append([leaf.call for leaf in recorder.root.leaves])
+        root = record_call(module, (torch.empty(2, 8, 64, device=device),), {})
+        trees.append([leaf.call for leaf in root.leaves])
     assert trees[0] == trees[1]
 
 

@@ -83,7 +83,7 @@ def test_padding_and_alignment(linear):
 def test_attention_features(spec):
     q, kv = spec(2, 8, 512, 128), spec(2, 2, 512, 128)
     f = features_of(Call(SDPA, (q, kv, kv, None, 0.0, True), (("enable_gqa", True),), (q,)))
-    assert (f["is_causal"], f["has_mask"], f["is_flash"], f["log2_group"]) == (1, 0, 1, 2)
+    assert (f["is_causal"], f["has_mask"], f["is_cudnn"], f["log2_group"]) == (1, 0, 1, 2)
     assert f["wave_efficiency"] == 64 / 132
     assert f["log2_flop"] > f["log2_executed_flop"] > f["log2_flop"] - 1
 
@@ -91,10 +91,11 @@ def test_attention_features(spec):
 @pytest.mark.parametrize(
     ("dtype", "masked", "kv_heads", "size", "backend"),
     [
-        ("bfloat16", False, 8, 64, "flash"),
-        ("bfloat16", False, 2, 64, "flash"),
-        ("bfloat16", True, 8, 64, "efficient"),
-        ("bfloat16", True, 2, 64, "math"),
+        ("bfloat16", False, 8, 64, "cudnn"),
+        ("bfloat16", False, 8, 66, "flash"),
+        ("bfloat16", False, 2, 64, "cudnn"),
+        ("bfloat16", True, 8, 64, "cudnn"),
+        ("bfloat16", True, 2, 64, "cudnn"),
         ("float32", False, 8, 64, "efficient"),
         ("float32", False, 8, 66, "math"),
         ("bfloat16", False, 8, 512, "efficient"),

@@ -1,0 +1,100 @@
+"""A predictor and rows that it has not seen -> judged cases: measured beside predicted, one row a case.
+
+A case is judged once, however often it was measured: by the median of its repeats in a collection, then by the median
+over collections (cards). Energy is judged on windows; the time of primitives on the rows of CUDA events too, apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from irene.dataset.store import label_cases
+from irene.evaluation.baselines import count_case_work, fit_flop_proportional, power_cap_roofline_j
+from irene.hardware.spec import DeviceSpec
+from irene.model_tree.serialization import decompress_tree
+from irene.model_tree.tree import ModelTree
+from irene.predictor.prediction import Prediction
+from irene.primitives.call import Call
+from irene.primitives.kinds import kind_of
+
+Floats = npt.NDArray[np.float64]
+_MEASURED = ("energy_j", "duration_s", "power_w", "gpu_utilization_pct", "sm_clock_hz")
+_KEPT = (
+    "level", "method", "case", "name", "model", "path", "task", "dtype", "execution", "weights", "batch_size",
+    "seq_len", "decoder_seq_len", "families", "signature", "gpu_utilization_pct", "sm_clock_hz", "flop", "roofline_s",
+)  # fmt: skip
+
+
+class Leaves(Protocol):
+    """What `predict_primitives` returns: arrays with one value a call."""
+
+    @property
+    def duration_s(self) -> Floats: ...
+    @property
+    def energy_j(self) -> Floats: ...
+    @property
+    def low_j(self) -> Floats: ...
+    @property
+    def high_j(self) -> Floats: ...
+
+
+class Judged(Protocol):
+    """What can be judged; `irene.predictor.training.Predictor` is one."""
+
+    def predict(self, tree: ModelTree) -> Prediction: ...
+    def sum_of_leaves_j(self, tree: ModelTree) -> float: ...
+    def predict_primitives(self, calls: Sequence[Call], dtypes: Sequence[str], weights: Sequence[str]) -> Leaves: ...
+
+
+def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, spec: DeviceSpec) -> pd.DataFrame:
+    """Judged cases of `rows`: what was measured, what is predicted, and what the baselines say.
+
+    Columns beside those that describe the case: `kind` (of a primitive), `flop`, `roofline_s`, and `measured_` and
+    `predicted_` of `energy_j`, `duration_s`, `power_w`; `low_j`, `high_j`; the baselines `power_cap_roofline_j`,
+    `flop_proportional_j` (fitted on `training_rows` alone) and `sum_of_leaves_j` (modules and models). Rows of CUDA
+    events have times alone. Reference calls are left out.
+    """
+    cases = count_case_work(_label_once(rows), spec)
+    judged = cases[list(_KEPT)].copy()
+    for name in ("energy_j", "duration_s", "power_w"):
+        judged[f"measured_{name}"] = cases[name].astype(float)
+    calls = [Call.from_json(json.loads(text)) if text else None for text in cases["signature"]]
+    judged["kind"] = ["" if call is None else kind_of(call) for call in calls]
+    primitive = (cases["level"] == "primitive").to_numpy()
+    predicted = np.full((len(cases), 5), np.nan)  # energy, duration, low, high, sum of leaves
+    if primitive.any():
+        asked = cases[primitive]
+        leaves = predictor.predict_primitives([c for c in calls if c], list(asked["dtype"]), list(asked["weights"]))
+        predicted[primitive, :4] = np.stack([leaves.energy_j, leaves.duration_s, leaves.low_j, leaves.high_j], axis=1)
+    for index in np.flatnonzero(~primitive):
+        predicted[index] = _predict_tree(predictor, decompress_tree(cases["tree"].iloc[index]))
+    for place, name in enumerate(("predicted_energy_j", "predicted_duration_s", "low_j", "high_j", "sum_of_leaves_j")):
+        judged[name] = predicted[:, place]
+    judged["predicted_power_w"] = judged["predicted_energy_j"] / judged["predicted_duration_s"]
+    judged["power_cap_roofline_j"] = power_cap_roofline_j(judged, spec)
+    taught = count_case_work(training_rows, spec)
+    judged["flop_proportional_j"] = fit_flop_proportional(taught).predict_j(judged)
+    return judged
+
+
+def _predict_tree(predictor: Judged, tree: ModelTree) -> tuple[float, float, float, float, float]:
+    prediction = predictor.predict(tree)
+    low_j, high_j = prediction.interval_j
+    return prediction.energy_j, prediction.duration_s, low_j, high_j, predictor.sum_of_leaves_j(tree)
+
+
+def _label_once(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a (case, method): the median over collections of the medians over repeats."""
+    labels = label_cases(rows)
+    groups = labels.groupby(["case", "method"], sort=False)
+    cases = groups.head(1).set_index(["case", "method"])
+    medians = groups[list(_MEASURED)].median()
+    for name in _MEASURED:
+        cases[name] = medians[name]
+    return cases.reset_index()

@@ -1,0 +1,107 @@
+"""From leaves to a whole: each leaf counts with a learned weight near one, and the host's gaps come on top.
+
+A kernel inside a model is not the kernel in its own loop: clocks, caches and neighbours differ. Following IrEne, a child
+counts with weight 1 + tanh(w.x) / tau, x being features of the child; here the children are the leaves, so that every
+node above is the plain sum of what is below it, and the explanation adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irene.predictor.leaf_table import HALF_DTYPES, LeafTable
+
+FloatArray = NDArray[np.float64]
+TAU = 3.0
+"""A weight stays within 1 +- 1/3."""
+WEIGHT_FEATURES = ("is_gemm", "is_gemm_float32", "is_attention", "is_vector", "is_vector_short", "log2_duration", "is_eager")
+_SHRINKAGE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Coefficients of energy weights and of time weights, each in the order of WEIGHT_FEATURES."""
+
+    energy: tuple[float, ...]
+    duration: tuple[float, ...]
+
+    def of_energy(self, features: FloatArray) -> FloatArray:
+        return _weigh(features, np.array(self.energy))
+
+    def of_duration(self, features: FloatArray) -> FloatArray:
+        return _weigh(features, np.array(self.duration))
+
+
+NEUTRAL = Weights((0.0,) * len(WEIGHT_FEATURES), (0.0,) * len(WEIGHT_FEATURES))
+"""Every weight one: the plain sum of leaves."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AggregationCase:
+    """A measured module or model: its distinct leaves, how often each occurs, and what was measured."""
+
+    features: FloatArray
+    counts: FloatArray
+    leaf_energy_j: FloatArray
+    leaf_duration_s: FloatArray
+    gap_energy_j: float
+    measured_energy_j: float
+    measured_duration_s: float
+    family: str
+    level: str
+
+
+def weight_features(table: LeafTable, duration_s: FloatArray, execution: str) -> FloatArray:
+    """Features of leaves for their weights, shape (rows of the table, len(WEIGHT_FEATURES))."""
+    family = np.array(table.families)
+    half = np.array([dtype in HALF_DTYPES for dtype in table.dtypes])
+    gemm, vector = family == "gemm", family == "vector"
+    log2_us = np.log2(np.maximum(duration_s, 1e-7) * 1e6)
+    columns = [
+        gemm & half,
+        gemm & ~half,
+        family == "attention",
+        vector,
+        vector & (log2_us < 3),
+        np.clip(log2_us, -1, 10) / 10,
+        np.full(len(family), execution == "eager"),
+    ]
+    return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+
+
+def fit_weights(cases: Sequence[AggregationCase]) -> Weights:
+    """Least squares on the log error, each family counting alike, shrunk towards weight one."""
+    from scipy.optimize import least_squares
+
+    if not cases:
+        return NEUTRAL
+    sizes: dict[str, int] = {}
+    for case in cases:
+        sizes[case.family] = sizes.get(case.family, 0) + 1
+    importance = np.array([1.0 / np.sqrt(sizes[case.family]) for case in cases])
+    importance /= np.sqrt(np.mean(importance**2))
+
+    def errors(theta: FloatArray, of_energy: bool) -> FloatArray:
+        logs = []
+        for case in cases:
+            weights = _weigh(case.features, theta) * case.counts
+            if of_energy:
+                total, measured = float(weights @ case.leaf_energy_j) + case.gap_energy_j, case.measured_energy_j
+            else:
+                total, measured = float(weights @ case.leaf_duration_s), case.measured_duration_s
+            logs.append(np.log(total / measured))
+        shrink = np.sqrt(_SHRINKAGE * len(cases) / 10) * theta
+        return np.concatenate([importance * np.array(logs), shrink])
+
+    start = np.zeros(len(WEIGHT_FEATURES))
+    found = [least_squares(errors, start, kwargs={"of_energy": of_energy}).x for of_energy in (True, False)]
+    return Weights(tuple(float(v) for v in found[0]), tuple(float(v) for v in found[1]))
+
+
+def _weigh(features: FloatArray, theta: FloatArray) -> FloatArray:
+    weights: FloatArray = 1.0 + np.tanh(features @ theta) / TAU
+    return weights

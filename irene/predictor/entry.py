@@ -1,0 +1,65 @@
+"""The two doors of the room: predict a model with a saved predictor, and train one from measured rows."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from irene.errors import BadInput, UnknownName
+from irene.model_tree.serialization import is_saved_tree, load_tree
+from irene.model_tree.tree import ModelTree
+from irene.predictor.bundle import load_bundle, save_bundle, shipped_bundle
+from irene.predictor.prediction import Prediction
+from irene.predictor.predictor import Predictor
+
+
+def predict_model(
+    model: Any,
+    example_inputs: Any = None,
+    *,
+    batch_size: int = 1,
+    seq_len: int | None = 128,
+    decoder_seq_len: int | None = None,
+    dtype: str = "bfloat16",
+    device: str = "h200",
+    task: str = "base",
+    execution: str = "eager",
+    new_tokens: int = 0,
+    predictor: str | Path | Predictor | None = None,
+) -> Prediction:
+    """Predict energy and time of one forward pass, without the hardware.
+
+    `model` is a bundled name, a hub id, a path (config or saved tree), a transformers config, a `ModelTree`, or a
+    `torch.nn.Module` with `example_inputs`. A tree brings its own workload. Raises BadInput and its kinds.
+    """
+    fitted = predictor if isinstance(predictor, Predictor) else _load(Path(predictor or shipped_bundle(device)))
+    if fitted.spec.name != device:
+        raise UnknownName("device", device, [fitted.spec.name], hint="That predictor was trained for another device.")
+    if isinstance(model, str | Path) and is_saved_tree(model):
+        model = load_tree(model)
+    if isinstance(model, ModelTree):
+        if new_tokens:
+            raise BadInput("A saved tree is one forward pass; it cannot be predicted as a generation (new_tokens).")
+        return fitted.predict(model)
+    from irene.tracing import trace  # torch: not needed for a saved tree
+
+    workload = {"batch_size": batch_size, "seq_len": seq_len, "decoder_seq_len": decoder_seq_len, "dtype": dtype}
+    tree = trace(model, example_inputs, **workload, task=task, execution=execution, new_tokens=new_tokens)
+    return fitted.predict(tree)
+
+
+def train_predictor(dataset_dir: str | Path, output: str | Path, *, device: str = "h200") -> Path:
+    """Fit a predictor on every row below a directory, but for the reserved families, and save it as a bundle."""
+    from irene.dataset.families import reserved_families
+    from irene.dataset.store import load_rows
+    from irene.predictor.training import fit
+
+    rows = load_rows(dataset_dir)
+    rows = rows[~rows["families"].isin(reserved_families())]
+    return save_bundle(fit(rows, device=device), output)
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path) -> Predictor:
+    return load_bundle(folder)

@@ -1,0 +1,41 @@
+"""The physics under a leaf: how long an ideal kernel would take, before anything is learned.
+
+Learned models predict the ratio to this base in log space, so that what they do not know stays near the physics.
+"""
+
+from __future__ import annotations
+
+from irene.hardware.roofline import compute_s, memory_s
+from irene.hardware.spec import DeviceSpec
+from irene.primitives.attention import attention_backend, attention_shape
+from irene.primitives.call import Call
+from irene.primitives.kinds import kind_of
+from irene.primitives.work import count_work
+
+# What any kernel costs however small it is: launch to launch inside a graph, seen at 1 to 2 us on an H200.
+KERNEL_FLOOR_S = 1.5e-6
+# Plain-math attention converts 16-bit operands to float32 and makes about eight passes over float32 scores.
+_MATH_SCORE_PASSES = 8
+_MATH_KERNELS = 7
+
+
+def base_duration_s(call: Call, dtype: str, spec: DeviceSpec) -> float:
+    """Seconds by roofline plus the floor; plain-math attention is priced as the kernels that it consists of.
+
+    `dtype` is the workload's: it tells TF32 from float32, which a call alone cannot.
+    """
+    work = count_work(call)
+    if kind_of(call) != "attention":
+        return max(compute_s(work, dtype, spec), memory_s(work, spec)) + KERNEL_FLOOR_S
+    shape = attention_shape(call)
+    backend = attention_backend(call)
+    if backend == "math":
+        scores = shape.batch * shape.heads * shape.q_len * shape.kv_len
+        moved_bytes = scores * 4 * _MATH_SCORE_PASSES + work.traffic_bytes
+        products_s = shape.flop / spec.vector_flop_per_s
+        return products_s + moved_bytes / spec.hbm_bytes_per_s + _MATH_KERNELS * KERNEL_FLOOR_S
+    # float32 fused attention runs its products on the vector units, not as TF32.
+    peak = spec.vector_flop_per_s if backend == "efficient" and dtype in ("float32", "tf32") else spec.peak(dtype)
+    return max(shape.executed_flop / peak, memory_s(work, spec)) + 2 * KERNEL_FLOOR_S
+
+

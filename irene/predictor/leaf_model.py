@@ -1,0 +1,128 @@
+"""What one primitive costs alone: time first, then power, each a learned ratio to physics.
+
+time = base / utilisation: XGBoost on the log ratio, one regressor for each feature family, taught by the many cheap
+timings. Power comes from what the kernel achieves (FLOP/s, bytes/s), taught by the fewer windows with energy; so does
+the stretch from a burst's time to the sustained time under the power cap. Energy = power x sustained time.
+"""
+
+from __future__ import annotations
+
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from irene.hardware.spec import DeviceSpec
+from irene.predictor.leaf_table import FAMILIES, HALF_DTYPES, FloatArray, LeafTable
+from irene.primitives.kinds import KINDS
+
+if TYPE_CHECKING:
+    import xgboost
+
+_TIME_SETTINGS: dict[str, Any] = {
+    "n_estimators": 350, "max_depth": 5, "learning_rate": 0.06, "subsample": 0.8, "colsample_bytree": 0.5,
+    "min_child_weight": 2.0,
+}  # fmt: skip
+_POWER_SETTINGS: dict[str, Any] = {
+    "n_estimators": 250, "max_depth": 4, "learning_rate": 0.05, "subsample": 0.8, "colsample_bytree": 0.7,
+    "min_child_weight": 2.0,
+}  # fmt: skip
+# Outside the data a tree holds its edge value; these keep a ratio from ever leaving physics altogether.
+_MAX_LOG_RATIO = 6.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeafValues:
+    """Per row of a table: sustained seconds and watts of the call in a loop of its own."""
+
+    duration_s: FloatArray
+    power_w: FloatArray
+
+    @property
+    def energy_j(self) -> FloatArray:
+        return self.duration_s * self.power_w
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeafModel:
+    """Fitted regressors: `time` by feature family; `power` and `stretch` over all of them."""
+
+    time: dict[str, xgboost.Booster]
+    power: xgboost.Booster
+    stretch: xgboost.Booster
+    idle_power_w: float
+    power_cap_w: float
+
+    def predict(self, table: LeafTable) -> LeafValues:
+        """Sustained time and power of every row; rows that launch no kernel cost nothing here."""
+        burst_s = self.predict_burst_s(table)
+        seen = _power_matrix(table, np.maximum(burst_s, 1e-9))
+        power_w = np.clip(np.exp(_run(self.power, seen)), self.idle_power_w, self.power_cap_w)
+        duration_s = burst_s * np.exp(_run(self.stretch, seen))
+        silent = ~table.launches
+        return LeafValues(np.where(silent, 0.0, duration_s), np.where(silent, 0.0, power_w))
+
+    def predict_burst_s(self, table: LeafTable) -> FloatArray:
+        """Seconds of a call in a short burst, clocks up: what CUDA events measure."""
+        duration_s = table.base_s.copy()
+        for family in FAMILIES:
+            members = _members(table, family)
+            if len(members) and family in self.time:
+                ratio = np.clip(_run(self.time[family], table.matrix(family, members)), -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
+                duration_s[members] *= np.exp(ratio)
+        return np.where(table.launches, duration_s, 0.0)
+
+
+def fit_leaf_model(
+    timed: LeafTable, timed_s: FloatArray, metered: LeafTable, metered_s: FloatArray, metered_w: FloatArray,
+    burst_s: FloatArray, spec: DeviceSpec, seed: int = 0,
+) -> LeafModel:  # fmt: skip
+    """Fit time on `timed` (burst seconds), power and stretch on `metered` (window seconds, watts, and burst seconds)."""
+    time = {}
+    for family in FAMILIES:
+        members = _members(timed, family)
+        if len(members) >= 20:
+            target = np.log(timed_s[members] / timed.base_s[members])
+            time[family] = _fit(timed.matrix(family, members), target, _TIME_SETTINGS, seed)
+    seen = _power_matrix(metered, burst_s)
+    power = _fit(seen, np.log(metered_w), _POWER_SETTINGS, seed)
+    stretch = _fit(seen, np.log(metered_s / burst_s), _POWER_SETTINGS, seed)
+    return LeafModel(time, power, stretch, spec.context_idle_power_w, spec.power_cap_w)
+
+
+def _members(table: LeafTable, family: str) -> Any:
+    return np.flatnonzero([f == family and launches for f, launches in zip(table.families, table.launches, strict=True)])
+
+
+def _power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
+    """What the kernel achieves: rates in log2 of TFLOP/s and TB/s, by dtype, and its kind."""
+    half = np.array([dtype in HALF_DTYPES for dtype in table.dtypes], dtype=np.float64)
+    flop_rate = np.log2(np.maximum(table.matmul_flop, 1.0) / burst_s / 1e12 + 1e-3)
+    byte_rate = np.log2(table.traffic_bytes / burst_s / 1e12 + 1e-3)
+    columns = [
+        flop_rate * half,
+        flop_rate * (1 - half),
+        byte_rate,
+        np.log2(burst_s * 1e6),
+        np.log2(table.traffic_bytes + 1.0),
+        half,
+        table.cold.astype(np.float64),
+        *(np.array([k == kind for k in table.kinds], dtype=np.float64) for kind in KINDS),
+    ]
+    return np.column_stack(columns)
+
+
+def _fit(features: FloatArray, target: FloatArray, settings: dict[str, Any], seed: int) -> xgboost.Booster:
+    import xgboost
+
+    # One thread: sums in one order, so that the same rows give the same bytes on any machine.
+    model = xgboost.XGBRegressor(**settings, random_state=seed, n_jobs=1, tree_method="hist")
+    return model.fit(features, target).get_booster()
+
+
+def _run(booster: xgboost.Booster, features: FloatArray) -> FloatArray:
+    values: FloatArray = np.asarray(booster.inplace_predict(features), dtype=np.float64)
+    return values
+
+

@@ -1,0 +1,57 @@
+"""Run one call of a module under a recorder: hooks on and off again, and every error with its place and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+from irene.errors import IreneError, Untraceable
+from irene.model_tree.tree import Node
+from irene.tracing.recorder import DispatchRecorder, Recorder
+
+
+def record_call(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Node:
+    """The tree of one call; whatever the model raises becomes Untraceable with its place.
+
+    >>> record_call(torch.nn.ReLU(), (torch.zeros(2, device="meta"),), {}).children[0].type
+    'aten.relu.default'
+    """
+    recorder: Recorder | None = None
+    try:
+        recorder = Recorder(module)
+        with _recording(recorder):
+            module(*args, **kwargs)
+    except IreneError:
+        raise
+    except Exception as error:  # a model's own code may raise anything
+        place = recorder.place if recorder is not None else "The root module"
+        reason = _reason_of(error)
+        raise Untraceable(f"{place} cannot be traced: {reason}") from error
+    if recorder.root is None:
+        raise Untraceable(f"Calling {type(module).__name__} showed no call of a torch.nn.Module; is it compiled?")
+    return recorder.root
+
+
+@contextmanager
+def _recording(recorder: Recorder) -> Iterator[None]:
+    """Everything called inside is recorded; hooks are removed whatever happens."""
+    hooks = torch.nn.modules.module
+    with ExitStack() as stack:
+        pre = hooks.register_module_forward_pre_hook(lambda module, _: recorder.enter(module))
+        stack.callback(pre.remove)
+        post = hooks.register_module_forward_hook(lambda _, __, out: recorder.leave(out), always_call=True)
+        stack.callback(post.remove)
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(DispatchRecorder(recorder))
+        yield
+
+
+def _reason_of(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    if isinstance(error, NotImplementedError):  # what torch raises where a meta tensor would need data
+        first = lines[0].split(". ")[0][:120]
+        return f"it needs the values of a tensor, which are unknown without running it ({first})."
+    return f"{type(error).__name__}: {lines[0][:300]}"
