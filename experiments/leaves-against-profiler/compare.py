@@ -73,10 +73,15 @@ def compare(name: str, batch_size: int, seq_len: int, dtype: str, device: torch.
     config = load_config(name)
     traced = traced_ops(config, workload, name)
     profiled = profiled_ops(config, workload, device)
-    left, right = (["%s %s" % (op, json.dumps(shapes)) for op, shapes in ops] for ops in (traced, profiled))
-    differences = [line for line in difflib.unified_diff(left, right, lineterm="", n=0) if not line.startswith(("---", "+++", "@@"))]
+    left, right = ([f"{op} {json.dumps(shapes)}" for op, shapes in ops] for ops in (traced, profiled))
+    differences = [
+        line
+        for line in difflib.unified_diff(left, right, lineterm="", n=0)
+        if not line.startswith(("---", "+++", "@@"))
+    ]
     return {
-        "model": name, "batch_size": batch_size, "seq_len": seq_len, "dtype": dtype, "traced": len(left), "profiled": len(right),
+        "model": name, "batch_size": batch_size, "seq_len": seq_len, "dtype": dtype,
+        "traced": len(left), "profiled": len(right),
         "same_ops_in_order": [op for op, _ in traced] == [op for op, _ in profiled],
         "same_with_shapes": left == right,
         "differences": differences[:60],
@@ -100,7 +105,11 @@ def main() -> None:
         with open(arguments.output, "w", encoding="utf-8") as file:
             file.write(text + "\n")
     for result in results:
-        print({key: value for key, value in result.items() if key != "differences"}, result["differences"][:12], file=sys.stderr)
+        print(
+            {key: value for key, value in result.items() if key != "differences"},
+            result["differences"][:12],
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

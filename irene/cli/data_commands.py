@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,7 +43,7 @@ def print_evaluation(dataset: Dataset, file_format: opt.Format = "table", output
     from irene.evaluation import evaluate
 
     frame = evaluate(dataset)
-    rows = [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict(orient="records")]
+    rows = [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict(orient="records")]
     if file_format == "json":
         text = json.dumps({"schema_version": 1, "rows": rows}, indent=2)
     elif file_format == "csv":
@@ -52,11 +51,9 @@ def print_evaluation(dataset: Dataset, file_format: opt.Format = "table", output
 
         text = rows_to_csv(rows)
     else:
-        from irene.reporting.rendering import render, simple_table
+        from irene.evaluation.error_table import to_markdown
 
-        columns = list(rows[0]) if rows else []
-        table = simple_table(columns, [[row[key] for key in columns] for row in rows])
-        text = render(table, to_terminal=output is None and sys.stdout.isatty())
+        text = to_markdown(frame)
     write_output(text, output)
 
 

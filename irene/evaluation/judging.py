@@ -21,7 +21,7 @@ from irene.model_tree.serialization import decompress_tree
 from irene.model_tree.tree import ModelTree
 from irene.predictor.prediction import Prediction
 from irene.primitives.call import Call
-from irene.primitives.kinds import kind_of
+from irene.primitives.kinds import kind_of, launches_kernel
 
 Floats = npt.NDArray[np.float64]
 _MEASURED = ("energy_j", "duration_s", "power_w", "gpu_utilization_pct", "sm_clock_hz")
@@ -36,6 +36,8 @@ class Leaves(Protocol):
 
     @property
     def duration_s(self) -> Floats: ...
+    @property
+    def burst_s(self) -> Floats: ...
     @property
     def energy_j(self) -> Floats: ...
     @property
@@ -58,20 +60,25 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
     Columns beside those that describe the case: `kind` (of a primitive), `flop`, `roofline_s`, and `measured_` and
     `predicted_` of `energy_j`, `duration_s`, `power_w`; `low_j`, `high_j`; the baselines `power_cap_roofline_j`,
     `flop_proportional_j` (fitted on `training_rows` alone) and `sum_of_leaves_j` (modules and models). Rows of CUDA
-    events have times alone. Reference calls are left out.
+    events have times alone: those of a burst, before the power cap takes clocks away, so they are compared with the
+    burst time that is predicted. Reference calls are left out, and calls that launch nothing: their time is no time.
     """
     cases = count_case_work(_label_once(rows), spec)
+    calls = [Call.from_json(json.loads(text)) if text else None for text in cases["signature"]]
+    works = np.array([call is None or launches_kernel(call) for call in calls], dtype=bool)
+    cases, calls = cases[works].reset_index(drop=True), [c for c, kept in zip(calls, works, strict=True) if kept]
     judged = cases[list(_KEPT)].copy()
     for name in ("energy_j", "duration_s", "power_w"):
         judged[f"measured_{name}"] = cases[name].astype(float)
-    calls = [Call.from_json(json.loads(text)) if text else None for text in cases["signature"]]
     judged["kind"] = ["" if call is None else kind_of(call) for call in calls]
     primitive = (cases["level"] == "primitive").to_numpy()
     predicted = np.full((len(cases), 5), np.nan)  # energy, duration, low, high, sum of leaves
     if primitive.any():
         asked = cases[primitive]
         leaves = predictor.predict_primitives([c for c in calls if c], list(asked["dtype"]), list(asked["weights"]))
-        predicted[primitive, :4] = np.stack([leaves.energy_j, leaves.duration_s, leaves.low_j, leaves.high_j], axis=1)
+        burst = (asked["method"] == "events").to_numpy()
+        duration_s = np.where(burst, leaves.burst_s, leaves.duration_s)
+        predicted[primitive, :4] = np.stack([leaves.energy_j, duration_s, leaves.low_j, leaves.high_j], axis=1)
     for index in np.flatnonzero(~primitive):
         predicted[index] = _predict_tree(predictor, decompress_tree(cases["tree"].iloc[index]))
     for place, name in enumerate(("predicted_energy_j", "predicted_duration_s", "low_j", "high_j", "sum_of_leaves_j")):

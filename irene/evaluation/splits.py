@@ -22,6 +22,7 @@ from irene.primitives.sites import Site, site_of_call
 Mask: TypeAlias = npt.NDArray[np.bool_]
 T = TypeVar("T")
 
+
 class Fold(NamedTuple):
     """`name` is what is held out (several families are joined by ','); `train` and `test` never overlap."""
 

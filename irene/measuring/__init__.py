@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-
-def collect(plan_path: str | Path, output: str | Path, *, time_limit_s: float | None = None) -> Path:
-    """See `irene.measuring.collecting.collect`; torch is imported on the first call, not on import."""
-    from irene.measuring.collecting import collect as collect_rows
-
-    return collect_rows(plan_path, output, time_limit_s=time_limit_s)
-
+if TYPE_CHECKING:
+    from irene.measuring.collecting import collect
 
 __all__ = ["collect"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "collect":  # on first use: its torch takes more than a second to import
+        from irene.measuring.collecting import collect
+
+        return collect
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,47 +10,31 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from irene.dataset.families import family_of
-from irene.dataset.journal import MANIFEST, CannotWrite, RowJournal, read_journal_rows, read_manifest, write_manifest
+from irene.dataset.journal import CannotWrite, RowJournal, read_journal_rows
 from irene.dataset.schema import Row
 from irene.errors import IreneError
-from irene.measuring.host_costs import measure_host_costs, measure_module_call
 from irene.measuring.machine import GpuMachine, Machine
 from irene.measuring.plan import ModelCase, Plan, PrimitiveCase, load_plan
 from irene.measuring.references import REFERENCES, Reference
 from irene.measuring.replaying import Replay
 from irene.measuring.rows import model_row, primitive_row
 from irene.measuring.schedule import Visit, group_of, needs_repeat, schedule
+from irene.measuring.starting import note_start
 from irene.measuring.targets import BuiltModel, with_execution
-from irene.measuring.window import WindowMeasurement, measure_counter_period, measure_idle_power, measure_window
+from irene.measuring.window import WindowMeasurement, measure_window
 
 # What the end of a collection needs: the closing references and the parquet files.
 _CLOSING_S = 40.0
 # What one check of a captured case's kernels takes.
 _CHECK_S = 2.0
-
-
-@dataclass
-class _Progress:
-    """How far, on stderr; stdout stays clean."""
-
-    total: int
-    done: int = 0
-    started_s: float = field(default_factory=time.monotonic)
-
-    def step(self, text: str) -> None:
-        self.done += 1
-        if sys.stderr.isatty() or self.done % 25 == 0:
-            minutes = (time.monotonic() - self.started_s) / 60
-            print(f"[{self.done}/{self.total}, {minutes:.1f} min] {text}", file=sys.stderr, flush=True)
 
 
 def collect(
@@ -74,18 +58,21 @@ def collect(
     try:
         with RowJournal(directory) as journal:
             run = _Collection(plan, machine, journal)
-            run.open(directory)
+            run.measure_references(only_new=not note_start(directory, plan, machine))
             checking_s = _CHECK_S * len(run.unchecked_captures())
             run.measure(schedule(plan), None if end_s is None else end_s - _CLOSING_S - checking_s)
             run.measure_references()
-            same_kernels = run.check_kernels(None if end_s is None else end_s - 10.0)
-    finally:
-        _finish(directory, same_kernels)
+            run.check_kernels(same_kernels, None if end_s is None else end_s - 10.0)
+    except BaseException:  # Ctrl-C or a full disk, say: what was measured becomes a table if it can
+        with suppress(IreneError, OSError):
+            _finish(directory, same_kernels)
+        raise
+    _finish(directory, same_kernels)
     return directory
 
 
 def _finish(directory: Path, same_kernels: dict[str, bool]) -> None:
-    """Also after Ctrl-C or a full disk: what was measured becomes a table."""
+    """Note the checks in the rows, write the tables and say how many rows there are."""
     from irene.dataset.kernel_checks import write_kernel_checks
     from irene.dataset.store import write_parquet
 
@@ -115,48 +102,26 @@ class _Collection:
             self.utilization[row["case"]] = row.get("gpu_utilization_pct")
             if row.get("reference"):
                 self.reference_counts[row["case"]] = self.reference_counts.get(row["case"], 0) + 1
-        self.progress = _Progress(len(plan.primitives) + len(plan.models))
 
     # -- the collection as a whole --------------------------------------------------------------------------------
 
-    def open(self, directory: Path) -> None:
-        """What is measured once per start, into the manifest, then the first references.
-
-        A start on the machine of the start before (same boot) goes on at once: nothing of this has changed.
-        """
-        runs = _earlier_runs(directory)
-        if runs and runs[-1].get("boot") == _boot_id():
-            return
-        meter = self.machine.meter
-        asleep_w = measure_idle_power(meter, 1.5)
-        torch.empty(1, device=self.machine.device)
-        period_s, read_s = measure_counter_period(meter)
-        host_cases = [case for case in self.plan.primitives if case.weights == "host"]
-        host_costs_s = measure_host_costs(host_cases, self.machine.device)
-        run = {
-            "date": _now(),
-            "boot": _boot_id(),
-            "counter_period_s": period_s,
-            "counter_read_s": read_s,
-            "idle_power_first_w": asleep_w,
-            "idle_power_context_w": measure_idle_power(meter, 1.5),
-            "host_costs_s": host_costs_s,
-            "module_call_s": measure_module_call(self.machine.device),
-            **self.machine.describe(),
-        }
-        write_manifest(directory, {"collection": self.plan.name, "runs": [*runs, run]})
-        self.measure_references()
-
     def measure(self, visits: list[Visit], deadline_s: float | None) -> None:
-        """Measure visit after visit, until the end or the deadline."""
-        for visit in visits:
-            if _is_past(deadline_s) or not self._visit(visit, deadline_s):
-                return
+        """Measure visit after visit, until the end or the deadline; how far, on stderr."""
+        total = sum(len(visit.primitives) + len(visit.models) for visit in visits)
+        seconds = 0.5 if sys.stderr.isatty() else 60.0  # a log wants fewer lines
+        with tqdm(total=total, unit=" cases", file=sys.stderr, mininterval=seconds, dynamic_ncols=True) as bar:
+            for visit in visits:
+                if _is_past(deadline_s) or not self._visit(visit, deadline_s):
+                    return
+                bar.update(len(visit.primitives) + len(visit.models))
 
-    def measure_references(self) -> None:
+    def measure_references(self, only_new: bool = False) -> None:
+        """Measure every reference once more, or, with `only_new`, those that never were."""
         for reference in REFERENCES:
             key = f"reference|{reference.name}"
             repeat = self.reference_counts.get(key, 0)
+            if only_new and repeat:
+                continue
             with self._skipping(key):
                 row = self._measure_reference(reference, key, repeat)
                 self.journal.append(replace(row, case=key, repeat=repeat, reference=True, families="reference"))
@@ -171,7 +136,8 @@ class _Collection:
             return replace(row, execution="eager") if reference.eager else row
         built = self.machine.build(case, self.plan.seed)
         target = self.machine.prepare_model(built, case, self.plan.seed)
-        return model_row(case, target, self._window(target.run), repeat, self.plan.name, built, "reference")
+        measured = self._window(target.run)
+        return model_row(case, built, target, measured, repeat=repeat, collection=self.plan.name, family="reference")
 
     # -- one visit ------------------------------------------------------------------------------------------------
 
@@ -193,8 +159,12 @@ class _Collection:
                     built = built or self.machine.build(case, self.plan.seed)
                     target = self.machine.prepare_model(built, case, self.plan.seed)
                     measured = self._window(target.run)
-                    row = model_row(case, target, measured, visit.repeat, self.plan.name, built, self._family(built))
-                    self._append(row)
+                    collection, family = self.plan.name, family_of(built.config.model_type)
+                    self._append(
+                        model_row(
+                            case, built, target, measured, repeat=visit.repeat, collection=collection, family=family
+                        )
+                    )
                     del target
         finally:
             del built
@@ -225,12 +195,13 @@ class _Collection:
     # -- after the last reference: profiling disturbs timing, so it comes at the very end ---------------------------
 
     def unchecked_captures(self) -> list[ModelCase]:
+        """Captured cases that have rows, or still may have, and that nobody has compared with eager."""
         captured = [case for case in self.plan.models if case.workload.execution == "cuda_graph"]
-        return [case for case in captured if case.key not in self.checked and case.key not in self.skipped]
+        measured = {case for case, _, _ in self.finished}
+        return [c for c in captured if c.key not in self.checked and (c.key in measured or c.key not in self.skipped)]
 
-    def check_kernels(self, deadline_s: float | None) -> dict[str, bool]:
-        """Whether a captured case runs the kernels of eager, names and counts; only then its rows count."""
-        checked: dict[str, bool] = {}
+    def check_kernels(self, checked: dict[str, bool], deadline_s: float | None) -> None:
+        """Note whether a captured case runs the kernels of eager, names and counts; only then its rows count."""
         for _, cases in itertools.groupby(sorted(self.unchecked_captures(), key=group_of), key=group_of):
             built: BuiltModel | None = None
             for case in cases:
@@ -248,7 +219,6 @@ class _Collection:
                         self.journal.append_skip(case.key, f"captured kernels differ from eager: {differing}")
             del built
             self.machine.release()
-        return checked
 
     # -- small pieces ---------------------------------------------------------------------------------------------
 
@@ -261,10 +231,6 @@ class _Collection:
         self.finished.add((row.case, row.repeat, row.method))
         if row.gpu_utilization_pct is not None:
             self.utilization[row.case] = row.gpu_utilization_pct
-        self.progress.step(row.case[:90])
-
-    def _family(self, built: BuiltModel) -> str:
-        return family_of(built.config.model_type)
 
     @contextmanager
     def _skipping(self, key: str) -> Iterator[None]:
@@ -273,32 +239,18 @@ class _Collection:
             yield
         except CannotWrite:  # not the case's fault: it must not count as skipped
             raise
-        except (IreneError, RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, AssertionError) as error:
+        except Exception as error:  # a model's own code may raise anything: one case must not stop all others
             lines = str(error).strip().splitlines() or [""]
             reason = f"{type(error).__name__}: {lines[0][:300]}"
             self.skipped[key] = reason
             self.journal.append_skip(key, reason)
-            print(f"skipped {key[:90]}: {reason}", file=sys.stderr, flush=True)
+            tqdm.write(f"skipped {key[:90]}: {reason}", file=sys.stderr)
             gc.collect()
             self.machine.release()
-            self.machine.synchronize()  # a broken CUDA context raises here: better to end than to skip all that follows
-
-
-def _earlier_runs(directory: Path) -> list[dict[str, Any]]:
-    if not (directory / MANIFEST).exists():
-        return []
-    return list(read_manifest(directory).get("runs", []))
-
-
-def _boot_id() -> str:
-    """Random, new at each boot: tells whether two starts ran on the same machine, and nothing else."""
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip()[:8] if path.exists() else ""
+            # A broken CUDA context or driver raises here: better to end than to skip all that follows.
+            self.machine.synchronize()
+            self.machine.meter.read_energy_j()
 
 
 def _is_past(deadline_s: float | None) -> bool:
     return deadline_s is not None and time.monotonic() > deadline_s
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from irene.dataset.families import family_of
+from irene.errors import BadInput
 from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import DeviceSpec, load_device
 from irene.measuring.plan import PrimitiveCase, read_plan_file, save_primitive_cases
@@ -28,6 +29,11 @@ from irene.tracing.tracer import trace_config
 
 _COLD_FROM_BYTES = 1_000_000
 _LARGEST_BYTES = 16e9
+_LAYER_COUNTS = (
+    "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers", "num_decoder_layers",
+)  # fmt: skip
+_HEADS = (4, 8, 12, 16, 20, 25, 32, 40, 64)
+_HEAD_SIZES = (64, 64, 80, 96, 128, 128, 256)
 
 
 @dataclass(slots=True)
@@ -39,13 +45,15 @@ class _Found:
 
 def harvest(plan_path: Path) -> list[PrimitiveCase]:
     """The primitive cases of a plan's [harvest] table: models x workloads x dtypes, a grid, and energy quotas."""
-    settings = read_plan_file(plan_path)["harvest"]
+    settings = read_plan_file(plan_path).get("harvest")
+    if not isinstance(settings, dict) or not {"models", "workloads", "dtypes", "energy"} <= set(settings):
+        raise BadInput(f"{plan_path}: expected a table [harvest] with models, workloads, dtypes and energy.")
     spec = load_device("h200")
     rng = random.Random(int(settings.get("seed", 0)))
     found: dict[tuple[str, Call], _Found] = {}
     host: dict[str, Call] = {}
     for dtype in settings["dtypes"]:
-        for name, family, call in trace_calls(settings["models"], settings["workloads"], dtype):
+        for _, family, call in trace_calls(settings["models"], settings["workloads"], dtype):
             smallest = host.get(call.op)
             if smallest is None or _size(call) < _size(smallest):
                 host[call.op] = call
@@ -74,25 +82,26 @@ def trace_calls(models: Iterable[str], workloads: Iterable[list[int]], dtype: st
             except Exception as error:  # one workload that a model refuses (its positions) must not stop the harvest
                 print(f"{model} {batch_size}x{seq_len} {dtype}: {error}", file=sys.stderr)
                 continue
-            for call in {leaf.call for leaf in tree.root.leaves if leaf.call is not None}:
+            for call in dict.fromkeys(leaf.call for leaf in tree.root.leaves if leaf.call is not None):
                 yield model, family, call
 
 
 def shorten(config: Any) -> Any:
     """The same architecture with two layers (or the period of its layer types)."""
-    for name in ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers", "num_decoder_layers"):
+    layer_types = getattr(config, "layer_types", None)
+    keep = 2 if not layer_types else max(2, len(layer_types) // max(1, layer_types.count("full_attention")))
+    for name in _LAYER_COUNTS:
         if isinstance(getattr(config, name, None), int):
-            layer_types = getattr(config, "layer_types", None)
-            keep = 2 if not layer_types else min(len(layer_types), max(2, len(layer_types) // max(1, layer_types.count("full_attention"))))
             setattr(config, name, min(keep, getattr(config, name)))
-            if layer_types:
-                config.layer_types = list(layer_types[:keep])
+    if layer_types:
+        config.layer_types = list(layer_types[:keep])
     return config
 
 
 def grid_calls(settings: dict[str, Any], rng: random.Random) -> Iterable[tuple[Call, str]]:
     """Random shapes beside those of models: linear layers and attention, log-uniform within the given ranges."""
-    for dtype in settings.get("dtypes", []):
+    for mode in settings.get("dtypes", []):
+        dtype = "float32" if mode == "tf32" else mode  # TF32 is a setting: its tensors are float32
         for _ in range(int(settings.get("linear", 0))):
             rows = _draw(rng, 1, 32768)
             out_features, in_features = _draw(rng, 64, 28672, 64), _draw(rng, 64, 28672, 64)
@@ -100,9 +109,9 @@ def grid_calls(settings: dict[str, Any], rng: random.Random) -> Iterable[tuple[C
                 continue
             x, weight = dense((rows, in_features), dtype), dense((out_features, in_features), dtype, weight=True)
             bias = dense((out_features,), dtype, weight=True) if rng.random() < 0.5 else None
-            yield Call("aten.linear.default", (x, weight, bias), (), (dense((rows, out_features), dtype),)), dtype
+            yield Call("aten.linear.default", (x, weight, bias), (), (dense((rows, out_features), dtype),)), mode
         for _ in range(int(settings.get("attention", 0))):
-            heads, head_size = rng.choice((4, 8, 12, 16, 20, 25, 32, 40, 64)), rng.choice((64, 64, 80, 96, 128, 128, 256))
+            heads, head_size = rng.choice(_HEADS), rng.choice(_HEAD_SIZES)
             kv_heads = rng.choice((heads, heads, heads // 4))
             batch_size, seq_len = _draw(rng, 1, 64), _draw(rng, 16, 8192)
             if batch_size * heads * seq_len * seq_len * head_size > 4e12 or heads % kv_heads:
@@ -110,7 +119,7 @@ def grid_calls(settings: dict[str, Any], rng: random.Random) -> Iterable[tuple[C
             q, k = (dense((batch_size, seq_len, h, head_size), dtype, order=(0, 2, 1, 3)) for h in (heads, kv_heads))
             kwargs = (("scale", None), ("enable_gqa", heads != kv_heads))
             causal = rng.random() < 0.6
-            yield Call("aten.scaled_dot_product_attention.default", (q, k, k, None, 0.0, causal), kwargs, (q,)), dtype
+            yield Call("aten.scaled_dot_product_attention.default", (q, k, k, None, 0.0, causal), kwargs, (q,)), mode
 
 
 def dense(shape: tuple[int, ...], dtype: str, weight: bool = False, order: tuple[int, ...] | None = None) -> TensorSpec:
@@ -132,7 +141,9 @@ def limit_cases(cases: list[PrimitiveCase], most: dict[str, int], rng: random.Ra
     return kept
 
 
-def choose_energy(cases: list[PrimitiveCase], quotas: dict[str, int], spec: DeviceSpec, rng: random.Random) -> list[PrimitiveCase]:
+def choose_energy(
+    cases: list[PrimitiveCase], quotas: dict[str, int], spec: DeviceSpec, rng: random.Random
+) -> list[PrimitiveCase]:
     """Mark, within each kind, so many cases evenly spread over their roofline time."""
     chosen: set[PrimitiveCase] = set()
     for kind, members in _by_kind(cases).items():
@@ -152,7 +163,7 @@ def _by_kind(cases: list[PrimitiveCase]) -> dict[str, list[PrimitiveCase]]:
 
 
 def _draw(rng: random.Random, low: int, high: int, step: int = 1) -> int:
-    value = low * (high / low) ** rng.random()
+    value: float = low * (high / low) ** rng.random()
     return max(step, round(value / step) * step)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from irene.errors import IreneError
 from irene.measuring.operands import make_operands
 from irene.measuring.plan import PrimitiveCase
 from irene.measuring.replaying import resolve_operator
@@ -30,7 +29,7 @@ def measure_host_costs(cases: Iterable[PrimitiveCase], device: torch.device) -> 
             operator = resolve_operator(case.call.op)
             with torch.inference_mode():
                 costs[case.call.op] = _time_host(lambda: operator(*args, **kwargs), device)  # noqa: B023 - called at once
-        except (IreneError, RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
+        except Exception:
             continue  # a host cost is one feature of many: an op that does not replay has none
     return costs
 

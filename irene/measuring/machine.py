@@ -13,7 +13,6 @@ from irene.measuring.replaying import Replay
 from irene.measuring.targets import BuiltModel, Target
 from irene.meters import Meter, NvmlMeter
 
-
 _RESERVED_BYTES = 30e9
 
 

@@ -10,6 +10,10 @@ import torch
 from irene.errors import Untraceable
 from irene.primitives.call import Argument, Call, TensorSpec
 
+_INDEXED_ALONG_DIM = {
+    "gather", "index_select", "take_along_dim", "scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy",
+    "index_fill", "index_reduce",
+}  # fmt: skip
 _TORCH_VALUES = {"torch.contiguous_format", "torch.channels_last", "torch.preserve_format", "torch.strided"}
 
 
@@ -29,12 +33,16 @@ def make_operands(call: Call, device: torch.device, generator: torch.Generator) 
 
     args = [build(value) for value in call.args]
     kwargs = {name: build(value) for name, value in call.kwargs}
-    if call.name == "_grouped_mm":
+    if kwargs.get("generator") == "generator":
+        kwargs["generator"] = generator
+    if call.name in ("_grouped_mm", "grouped_mm_fallback"):
         _balance_groups(call, args, kwargs)
     return args, kwargs
 
 
-def make_tensor(spec: TensorSpec, device: torch.device, generator: torch.Generator, limit: int | None = None) -> torch.Tensor:
+def make_tensor(
+    spec: TensorSpec, device: torch.device, generator: torch.Generator, limit: int | None = None
+) -> torch.Tensor:
     """A random tensor with the shape, strides and dtype of `spec`; integers below `limit` (default 8)."""
     dtype: torch.dtype = getattr(torch, spec.dtype)
     span = 1 + sum((size - 1) * stride for size, stride in zip(spec.shape, spec.stride, strict=True))
@@ -51,25 +59,29 @@ def make_tensor(spec: TensorSpec, device: torch.device, generator: torch.Generat
 
 
 def _index_limits(call: Call) -> dict[int, int]:
-    """Upper bounds of index tensors, by their place among the call's tensors."""
-    tensors = call.tensors
-    if call.name == "embedding":
+    """Upper bounds of index tensors, by their place among the call's tensors: one beyond ends a CUDA context."""
+    tensors, name = call.tensors, call.name.removesuffix("_").removeprefix("_")
+    if name in ("embedding", "embedding_bag"):
         return {1: tensors[0].shape[0]}
-    if call.name in ("gather", "index_select", "take_along_dim", "scatter", "scatter_", "index_add_"):
-        dim = call.args[1] if len(call.args) > 1 and isinstance(call.args[1], int) else 0
-        return {1: tensors[0].shape[dim]}
-    if call.name in ("index", "index_put_", "index_put"):
+    if name == "take":
+        return {1: tensors[0].numel}
+    if name in _INDEXED_ALONG_DIM:
+        place = 2 if name == "take_along_dim" else 1
+        dim = call.args[place] if len(call.args) > place else call.kwarg("dim")
+        return {1: tensors[0].shape[dim] if isinstance(dim, int) and tensors[0].shape else tensors[0].numel}
+    if name in ("index", "index_put", "unsafe_index", "index_put_impl"):
         indices = call.args[1]
         assert isinstance(indices, tuple)
         limits, place = {}, 1
         for dim, index in enumerate(indices):
             if isinstance(index, TensorSpec):
                 if index.dtype == "bool":
-                    raise Untraceable(f"{call.op} with a boolean mask has an output that depends on data; not replayed.")
+                    reason = "has an output that depends on data; not replayed"
+                    raise Untraceable(f"{call.op} with a boolean mask {reason}.")
                 limits[place] = tensors[0].shape[dim]
                 place += 1
         return limits
-    if call.name == "one_hot":
+    if name == "one_hot":
         return {0: int(call.args[1]) if len(call.args) > 1 and isinstance(call.args[1], int) else 8}
     return {}
 

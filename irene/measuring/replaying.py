@@ -130,4 +130,4 @@ def _time_once(function: Callable[[], object], device: torch.device) -> float:
         function()
     end.record()
     torch.cuda.synchronize(device)
-    return start.elapsed_time(end) * 1e-3 / 3
+    return float(start.elapsed_time(end)) * 1e-3 / 3

@@ -37,7 +37,14 @@ def primitive_row(
 
 
 def model_row(
-    case: ModelCase, target: Target, measured: WindowMeasurement, repeat: int, collection: str, built: BuiltModel, family: str
+    case: ModelCase,
+    built: BuiltModel,
+    target: Target,
+    measured: WindowMeasurement,
+    *,
+    repeat: int,
+    collection: str,
+    family: str,
 ) -> Row:
     """A whole model, or one of its modules, with the tree traced on the measuring machine."""
     workload = target.tree.workload
@@ -68,9 +75,9 @@ def model_row(
 
 def _window_fields(measured: WindowMeasurement) -> dict[str, Any]:
     names = (
-        "energy_j", "duration_s", "power_w", "calls", "window_s", "ticks", "gpu_utilization_pct", "memory_utilization_pct",
-        "sm_clock_hz", "memory_clock_hz", "temperature_before_c", "temperature_after_c", "throttle_reasons",
-        "memory_used_bytes", "host_cpu_pct",
+        "energy_j", "duration_s", "power_w", "calls", "window_s", "ticks", "gpu_utilization_pct",
+        "memory_utilization_pct", "sm_clock_hz", "memory_clock_hz", "temperature_before_c", "temperature_after_c",
+        "throttle_reasons", "memory_used_bytes", "host_cpu_pct",
     )  # fmt: skip
     return {name: getattr(measured, name) for name in names}
 

@@ -34,14 +34,21 @@ def schedule(plan: Plan) -> list[Visit]:
     for case in plan.models:
         groups.setdefault(group_of(case), []).append(case)
     placed: list[tuple[float, Visit]] = []
+    # The same place within the span of each repeat: between two repeats of a case there is always other work.
+    places: dict[object, float] = {}
     for repeat in range(REPEATS):
         chosen = primitives if repeat == 0 else [c for c in primitives if c.energy and is_tenth(c.key)]
         for at in range(0, len(chosen), _CHUNK):
-            placed.append((rng.uniform(*_PRIMITIVE_SPANS[repeat]), Visit(repeat, primitives=tuple(chosen[at : at + _CHUNK]))))
-        for cases in groups.values():
-            shuffled = rng.sample(cases, len(cases))
-            placed.append((rng.uniform(*_MODEL_SPANS[repeat]), Visit(repeat, models=tuple(shuffled))))
+            visit = Visit(repeat, primitives=tuple(chosen[at : at + _CHUNK]))
+            placed.append((_within(_PRIMITIVE_SPANS[repeat], places.setdefault(at, rng.random())), visit))
+        for group, cases in groups.items():
+            visit = Visit(repeat, models=tuple(rng.sample(cases, len(cases))))
+            placed.append((_within(_MODEL_SPANS[repeat], places.setdefault(group, rng.random())), visit))
     return [visit for _, visit in sorted(placed, key=lambda item: item[0])]
+
+
+def _within(span: tuple[float, float], place: float) -> float:
+    return span[0] + place * (span[1] - span[0])
 
 
 def group_of(case: ModelCase) -> tuple[str, str, str]:

@@ -111,7 +111,9 @@ def as_if_not_capturing() -> Iterator[None]:
         import_utils.is_cuda_stream_capturing = original
 
 
-def _capture_inputs(model: torch.nn.Module, path: str, inputs: dict[str, Any]) -> tuple[torch.nn.Module, Any, dict[str, Any]]:
+def _capture_inputs(
+    model: torch.nn.Module, path: str, inputs: dict[str, Any]
+) -> tuple[torch.nn.Module, Any, dict[str, Any]]:
     """The module at `path` and the arguments of its first call in a real forward pass."""
     try:
         module = model.get_submodule(path)

@@ -1,8 +1,8 @@
 """From leaves to a whole: each leaf counts with a learned weight near one, and the host's gaps come on top.
 
-A kernel inside a model is not the kernel in its own loop: clocks, caches and neighbours differ. Following IrEne, a child
-counts with weight 1 + tanh(w.x) / tau, x being features of the child; here the children are the leaves, so that every
-node above is the plain sum of what is below it, and the explanation adds up.
+A kernel inside a model is not the kernel in its own loop: clocks, caches and neighbours differ. Following IrEne (Cao et
+al., ACL 2021), a child counts with weight 1 + tanh(w.x) / tau, x being features of the child; here the children are the
+leaves, so that every node above is the plain sum of what is below it, and the explanation adds up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from irene.predictor.leaf_table import HALF_DTYPES, LeafTable
 FloatArray = NDArray[np.float64]
 TAU = 3.0
 """A weight stays within 1 +- 1/3."""
-WEIGHT_FEATURES = ("is_gemm", "is_gemm_float32", "is_attention", "is_vector", "is_vector_short", "log2_duration", "is_eager")
+WEIGHT_FEATURES = (
+    "is_gemm", "is_gemm_float32", "is_attention", "is_vector", "is_vector_short", "log2_duration", "is_eager",
+)  # fmt: skip
 _SHRINKAGE = 0.05
 
 
@@ -42,23 +44,21 @@ NEUTRAL = Weights((0.0,) * len(WEIGHT_FEATURES), (0.0,) * len(WEIGHT_FEATURES))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AggregationCase:
-    """A measured module or model: its distinct leaves, how often each occurs, and what was measured."""
+    """A measured whole that never waits for the host: its distinct leaves, how often each occurs, what was measured."""
 
     features: FloatArray
     counts: FloatArray
     leaf_energy_j: FloatArray
     leaf_duration_s: FloatArray
-    gap_energy_j: float
     measured_energy_j: float
     measured_duration_s: float
     family: str
-    level: str
 
 
 def weight_features(table: LeafTable, duration_s: FloatArray, execution: str) -> FloatArray:
     """Features of leaves for their weights, shape (rows of the table, len(WEIGHT_FEATURES))."""
-    family = np.array(table.families)
-    half = np.array([dtype in HALF_DTYPES for dtype in table.dtypes])
+    family = np.array(table.families, dtype=np.str_)
+    half = np.isin(np.array(table.dtypes, dtype=np.str_), HALF_DTYPES)
     gemm, vector = family == "gemm", family == "vector"
     log2_us = np.log2(np.maximum(duration_s, 1e-7) * 1e6)
     columns = [
@@ -75,7 +75,7 @@ def weight_features(table: LeafTable, duration_s: FloatArray, execution: str) ->
 
 def fit_weights(cases: Sequence[AggregationCase]) -> Weights:
     """Least squares on the log error, each family counting alike, shrunk towards weight one."""
-    from scipy.optimize import least_squares
+    from scipy.optimize import least_squares  # type: ignore[import-untyped]
 
     if not cases:
         return NEUTRAL
@@ -90,7 +90,7 @@ def fit_weights(cases: Sequence[AggregationCase]) -> Weights:
         for case in cases:
             weights = _weigh(case.features, theta) * case.counts
             if of_energy:
-                total, measured = float(weights @ case.leaf_energy_j) + case.gap_energy_j, case.measured_energy_j
+                total, measured = float(weights @ case.leaf_energy_j), case.measured_energy_j
             else:
                 total, measured = float(weights @ case.leaf_duration_s), case.measured_duration_s
             logs.append(np.log(total / measured))

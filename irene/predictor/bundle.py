@@ -1,23 +1,26 @@
 """A predictor on disk: a folder with `bundle.json` and one XGBoost file (.ubj) a regressor. Data, never pickles.
 
-The JSON is strict: a newer schema, an unknown or a missing key, or a regressor whose checksum differs is an error.
+The JSON is strict: a newer schema, an unknown or a missing key at any level, a value of another type, or a regressor
+whose checksum differs is an error.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from irene.errors import BadBundle
+from irene.errors import BadBundle, BadInput
 from irene.hardware.spec import load_device
 from irene.predictor.aggregation import WEIGHT_FEATURES, Weights
-from irene.predictor.domain import Domain
+from irene.predictor.domain import Domain, SizeRange
 from irene.predictor.host_model import HostModel
 from irene.predictor.intervals import Intervals
 from irene.predictor.leaf_model import LeafModel
-from irene.predictor.leaf_table import matrix_names
+from irene.predictor.leaf_table import FAMILIES, matrix_names
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 
@@ -26,45 +29,35 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 SHIPPED = Path(__file__).parent / "bundles"
-_KEYS = {"schema_version", "info", "device", "regressors", "features", "host", "weights", "intervals", "domain"}
+_KEYS = ("schema_version", "info", "device", "regressors", "features", "host", "weights", "intervals", "domain")
 
 
 def save_bundle(predictor: Predictor, folder: str | Path) -> Path:
-    """Write a predictor; the same predictor gives the same bytes. Returns the folder."""
+    """Write a predictor; the same predictor gives the same bytes. Returns the folder. Raises BadInput if it cannot."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    checksums = {}
-    for name, booster in _regressors(predictor.leaves).items():
-        raw = bytes(booster.save_raw("ubj"))
-        (folder / f"{name}.ubj").write_bytes(raw)
-        checksums[name] = hashlib.sha256(raw).hexdigest()
-    host, intervals, domain = predictor.host, predictor.intervals, predictor.domain
+    regressors = {name: bytes(booster.save_raw("ubj")) for name, booster in _regressors(predictor.leaves).items()}
+    weights, domain = predictor.weights, predictor.domain
     content = {
         "schema_version": SCHEMA_VERSION,
-        "info": {
-            "name": predictor.info.name, "version": predictor.info.version, "trained_on": predictor.info.trained_on,
-        },
+        "info": asdict(predictor.info),
         "device": predictor.spec.name,
-        "regressors": checksums,
+        "regressors": {name: hashlib.sha256(raw).hexdigest() for name, raw in regressors.items()},
         "features": {family: list(matrix_names(family)) for family in predictor.leaves.time},
-        "host": {
-            "costs_s": dict(host.costs_s), "launch_s": host.launch_s, "view_s": host.view_s, "module_s": host.module_s,
-            "factor": host.factor,
-        },
+        "host": asdict(predictor.host),
         "weights": {
-            "features": list(WEIGHT_FEATURES), "energy": list(predictor.weights.energy),
-            "duration": list(predictor.weights.duration),
+            "features": list(WEIGHT_FEATURES), "energy": list(weights.energy), "duration": list(weights.duration),
         },
-        "intervals": {
-            "by_kind": dict(intervals.by_kind), "any_kind": intervals.any_kind, "by_regime": dict(intervals.by_regime),
-            "any_regime": intervals.any_regime,
-        },
-        "domain": {
-            "metered": sorted(domain.metered), "dtypes": sorted(domain.dtypes),
-            "ranges": {kind: list(bounds) for kind, bounds in domain.ranges.items()},
-        },
+        "intervals": asdict(predictor.intervals),
+        "domain": {"metered": sorted(domain.metered), "ranges": asdict(domain)["ranges"]},
     }  # fmt: skip
-    (folder / "bundle.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, raw in regressors.items():
+            (folder / f"{name}.ubj").write_bytes(raw)
+        (folder / "bundle.json").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"Cannot write the bundle {folder}: {error.strerror or error}. Give another --output.") from None
     return folder
 
 
@@ -74,19 +67,18 @@ def load_bundle(folder: str | Path) -> Predictor:
     path = folder / "bundle.json" if folder.is_dir() else folder
     content = _read_json(path)
     version = content.get("schema_version")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise BadBundle(
-            f"{path}: schema_version {version!r}, this irene reads up to {SCHEMA_VERSION}. Upgrade irene, or train again."
-        )
-    if set(content) != _KEYS:
-        odd = sorted(set(content) ^ _KEYS)
-        raise BadBundle(f"{path}: keys missing or unknown: {', '.join(odd)}. Train it again with 'irene train'.")
+    if type(version) is not int or version != SCHEMA_VERSION:
+        newer = type(version) is int and version > SCHEMA_VERSION
+        advice = "Update irene to read it." if newer else "Train it again with 'irene train'."
+        raise BadBundle(f"{path}: schema_version is {version!r}, this irene reads {SCHEMA_VERSION}. {advice}")
     try:
-        return _build(content, path.parent)
+        _require_keys(content, _KEYS, path, "the top")
+        return _build(content, path)
     except BadBundle:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadBundle(f"{path}: not a predictor bundle ({type(error).__name__}: {error}). Train it again.") from None
+    except (KeyError, TypeError, ValueError, BadInput) as error:
+        reason = " ".join(str(error).split())[:200]  # XGBoost's own messages carry a stack trace
+        raise BadBundle(f"{path}: not a predictor bundle ({type(error).__name__}: {reason}). Train it again.") from None
 
 
 def shipped_bundle(device: str) -> Path:
@@ -94,38 +86,78 @@ def shipped_bundle(device: str) -> Path:
     name = load_device(device).name
     folder = SHIPPED / name
     if not (folder / "bundle.json").is_file():
-        raise BadBundle(f"No predictor for {name} is shipped; give one with --predictor, or train one with 'irene train'.")
+        raise BadBundle(f"No predictor for {name} comes with irene: give one with --predictor, or use 'irene train'.")
     return folder
 
 
-def _build(content: dict[str, Any], folder: Path) -> Predictor:
-    regressors = {name: _load_regressor(folder / f"{name}.ubj", digest) for name, digest in content["regressors"].items()}
-    for family, names in content["features"].items():
-        if tuple(names) != matrix_names(family):
-            raise BadBundle(f"{folder}: its {family} features are not those of this irene. Train it again.")
-    if content["weights"]["features"] != list(WEIGHT_FEATURES):
-        raise BadBundle(f"{folder}: its weight features are not those of this irene. Train it again.")
+def _build(content: dict[str, Any], path: Path) -> Predictor:
+    weights, domain, families = content["weights"], content["domain"], content["features"]
+    _require_keys(weights, ("features", "energy", "duration"), path, "weights")
+    _require_keys(domain, ("metered", "ranges"), path, "domain")
+    _require_keys(
+        content["regressors"], (*(f"time-{name}" for name in families), "power", "stretch"), path, "regressors"
+    )
+    for family, names in _items(families):
+        if family not in FAMILIES or tuple(names) != matrix_names(family):
+            _fail(path, f"its features of {family!r} are not those of this irene")
+    if tuple(weights["features"]) != WEIGHT_FEATURES:
+        _fail(path, "its weight features are not those of this irene")
+    energy, duration = _floats(weights["energy"]), _floats(weights["duration"])
+    if not len(energy) == len(duration) == len(WEIGHT_FEATURES):
+        _fail(path, f"expected {len(WEIGHT_FEATURES)} weights of each kind, got {len(energy)} and {len(duration)}")
     spec = load_device(content["device"])
-    time = {family: regressors[f"time-{family}"] for family in content["features"]}
-    leaves = LeafModel(time, regressors["power"], regressors["stretch"], spec.context_idle_power_w, spec.power_cap_w)
-    domain = content["domain"]
-    ranges = {kind: tuple(float(v) for v in bounds) for kind, bounds in domain["ranges"].items()}
+    regressors = {n: _load_regressor(path.parent / f"{n}.ubj", digest) for n, digest in content["regressors"].items()}
+    time = {family: regressors[f"time-{family}"] for family in families}
+    host, intervals = content["host"], content["intervals"]
     return Predictor(
-        PredictorInfo(**content["info"]),
-        spec,
-        leaves,
-        HostModel(**content["host"]),
-        Weights(tuple(content["weights"]["energy"]), tuple(content["weights"]["duration"])),
-        Intervals(**content["intervals"]),
-        Domain(frozenset(domain["metered"]), frozenset(domain["dtypes"]), ranges),  # type: ignore[arg-type]
+        info=PredictorInfo(**content["info"]),
+        spec=spec,
+        leaves=LeafModel(time, regressors["power"], regressors["stretch"], spec.context_idle_power_w, spec.power_cap_w),
+        host=HostModel(**{name: _numbers(value) for name, value in _items(host)}),
+        weights=Weights(energy, duration),
+        intervals=Intervals(**{name: _numbers(value) for name, value in _items(intervals)}),
+        domain=Domain(
+            frozenset(map(str, domain["metered"])),
+            {kind: {d: _size_range(b) for d, b in _items(by)} for kind, by in _items(domain["ranges"])},
+        ),
     )
 
 
+def _require_keys(value: Any, keys: Iterable[str], path: Path, where: str) -> None:
+    if not isinstance(value, dict):
+        _fail(path, f"{where}: expected an object, got {type(value).__name__}")
+    odd = sorted(set(value) ^ set(keys))
+    if odd:
+        _fail(path, f"{where}: keys missing or unknown: {', '.join(odd)}")
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, got {value!r}")
+    return list(value.items())
+
+
+def _numbers(value: Any) -> Any:
+    """A number, or an object of numbers; anything else is a TypeError."""
+    if isinstance(value, dict):
+        return {key: _floats([item])[0] for key, item in _items(value)}
+    return _floats([value])[0]
+
+
+def _floats(values: Any) -> tuple[float, ...]:
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise TypeError(f"expected numbers, got {values!r}")
+    return tuple(map(float, values))
+
+
+def _size_range(bounds: Any) -> SizeRange:
+    flop_low, flop_high, bytes_low, bytes_high = _floats(bounds)
+    return flop_low, flop_high, bytes_low, bytes_high
+
+
 def _regressors(leaves: LeafModel) -> dict[str, xgboost.Booster]:
-    return {f"time-{family}": booster for family, booster in leaves.time.items()} | {
-        "power": leaves.power,
-        "stretch": leaves.stretch,
-    }
+    time = {f"time-{family}": booster for family, booster in leaves.time.items()}
+    return time | {"power": leaves.power, "stretch": leaves.stretch}
 
 
 def _load_regressor(path: Path, digest: str) -> xgboost.Booster:
@@ -134,9 +166,9 @@ def _load_regressor(path: Path, digest: str) -> xgboost.Booster:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise BadBundle(f"{path}: cannot be read ({error.strerror}). Train the bundle again.") from None
+        _fail(path, f"cannot be read ({error.strerror or error})")
     if hashlib.sha256(raw).hexdigest() != digest:
-        raise BadBundle(f"{path}: its checksum is not the one in bundle.json; the file is damaged. Train it again.")
+        _fail(path, "its checksum is not the one in bundle.json; the file is damaged")
     booster = xgboost.Booster()
     booster.load_model(bytearray(raw))
     booster.set_param({"nthread": 1})
@@ -145,11 +177,19 @@ def _load_regressor(path: Path, digest: str) -> xgboost.Booster:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
-        raise BadBundle(f"{path}: cannot be read ({error.strerror}). Expected a folder that 'irene train' wrote.") from None
-    except ValueError as error:
-        raise BadBundle(f"{path}: not JSON ({error}). Expected a folder that 'irene train' wrote.") from None
+        _fail(path, f"cannot be read ({error.strerror or error}); expected a folder that 'irene train' wrote")
+    except (ValueError, RecursionError) as error:
+        _fail(path, f"not JSON ({error}); expected a folder that 'irene train' wrote")
     if not isinstance(content, dict):
-        raise BadBundle(f"{path}: expected a JSON object, got {type(content).__name__}.")
+        _fail(path, f"expected a JSON object, got {type(content).__name__}")
     return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _fail(path: Path, problem: str) -> NoReturn:
+    raise BadBundle(f"{path}: {problem}. Train it again with 'irene train', or leave --predictor out.")

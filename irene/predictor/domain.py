@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from irene.predictor.leaf_table import LeafTable, fingerprint
 
-# What bounds a call's size: beyond the trained range by more than this factor of two it is an extrapolation.
+SizeRange: TypeAlias = tuple[float, float, float, float]
+"""Smallest and largest log2 of FLOP, then of bytes."""
+
+# Beyond the trained range by more than this (a factor of two) a call is an extrapolation.
 _MARGIN_LOG2 = 1.0
+# Same sizes on the same units, other digits: what is known of one dtype is carried over to the other.
+_STAND_INS = {"float16": "bfloat16", "tf32": "float32"}
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """What was measured: identities of metered calls, the dtypes timed, and size ranges by kind (log2, low and high)."""
+    """What was measured: identities of metered calls, and the range of sizes that was timed, by kind and dtype."""
 
     metered: frozenset[str]
-    dtypes: frozenset[str]
-    ranges: Mapping[str, tuple[float, float, float, float]]
+    ranges: Mapping[str, Mapping[str, SizeRange]]
 
     def provenance_of(self, table: LeafTable) -> list[str]:
         """One provenance a row of the table; calls that launch nothing count as measured (their cost is the host's)."""
@@ -32,30 +37,31 @@ class Domain:
             return "fallback"
         if fingerprint(table.calls[index], dtype, bool(table.cold[index])) in self.metered:
             return "measured"
-        if dtype not in self.dtypes and dtype in ("float16", "tf32"):
-            return "transferred"
-        flop_low, flop_high, bytes_low, bytes_high = self.ranges[kind]
-        flop, traffic = _log2(table.flop[index]), _log2(table.traffic_bytes[index])
-        inside = (
-            flop_low - _MARGIN_LOG2 <= flop <= flop_high + _MARGIN_LOG2
-            and bytes_low - _MARGIN_LOG2 <= traffic <= bytes_high + _MARGIN_LOG2
-        )
-        return "interpolated" if inside else "extrapolated"
+        if table.traffic_bytes[index] == 0:  # an empty tensor: PyTorch launches nothing for it (63 ns measured)
+            return "interpolated"
+        timed, sizes = self.ranges[kind], _sizes(table, index)
+        if dtype in timed:
+            return "interpolated" if _is_inside(sizes, timed[dtype]) else "extrapolated"
+        stand_in = timed.get(_STAND_INS.get(dtype, ""))
+        return "transferred" if stand_in and _is_inside(sizes, stand_in) else "extrapolated"
 
 
 def make_domain(timed: LeafTable, metered: LeafTable) -> Domain:
-    ranges: dict[str, tuple[float, float, float, float]] = {}
-    for index, kind in enumerate(timed.kinds):
-        flop, traffic = _log2(timed.flop[index]), _log2(timed.traffic_bytes[index])
-        old = ranges.get(kind, (flop, flop, traffic, traffic))
-        ranges[kind] = (min(old[0], flop), max(old[1], flop), min(old[2], traffic), max(old[3], traffic))
-    return Domain(frozenset(_identities(metered)), frozenset(timed.dtypes), dict(sorted(ranges.items())))
+    """The domain of a predictor fitted on these two tables."""
+    ranges: dict[str, dict[str, SizeRange]] = {}
+    for index, (kind, dtype) in enumerate(zip(timed.kinds, timed.dtypes, strict=True)):
+        flop, traffic = _sizes(timed, index)
+        old = ranges.setdefault(kind, {}).get(dtype, (flop, flop, traffic, traffic))
+        ranges[kind][dtype] = (min(old[0], flop), max(old[1], flop), min(old[2], traffic), max(old[3], traffic))
+    rows = zip(metered.calls, metered.dtypes, metered.cold, strict=True)
+    return Domain(frozenset(fingerprint(call, dtype, bool(cold)) for call, dtype, cold in rows), ranges)
 
 
-def _identities(table: LeafTable) -> Iterable[str]:
-    for call, dtype, cold in zip(table.calls, table.dtypes, table.cold, strict=True):
-        yield fingerprint(call, dtype, bool(cold))
+def _sizes(table: LeafTable, index: int) -> tuple[float, float]:
+    flop, traffic_bytes = float(table.flop[index]), float(table.traffic_bytes[index])
+    return (math.log2(flop) if flop > 1 else 0.0, math.log2(traffic_bytes) if traffic_bytes > 1 else 0.0)
 
 
-def _log2(value: float) -> float:
-    return math.log2(value) if value > 1 else 0.0
+def _is_inside(sizes: tuple[float, float], bounds: SizeRange) -> bool:
+    pairs = zip(sizes, bounds[::2], bounds[1::2], strict=True)
+    return all(low - _MARGIN_LOG2 <= size <= high + _MARGIN_LOG2 for size, low, high in pairs)

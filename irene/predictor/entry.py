@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from irene.errors import BadInput, UnknownName
+from irene.hardware.spec import load_device
 from irene.model_tree.serialization import is_saved_tree, load_tree
 from irene.model_tree.tree import ModelTree
 from irene.predictor.bundle import load_bundle, save_bundle, shipped_bundle
@@ -14,7 +15,7 @@ from irene.predictor.prediction import Prediction
 from irene.predictor.predictor import Predictor
 
 
-def predict_model(
+def predict(
     model: Any,
     example_inputs: Any = None,
     *,
@@ -31,10 +32,16 @@ def predict_model(
     """Predict energy and time of one forward pass, without the hardware.
 
     `model` is a bundled name, a hub id, a path (config or saved tree), a transformers config, a `ModelTree`, or a
-    `torch.nn.Module` with `example_inputs`. A tree brings its own workload. Raises BadInput and its kinds.
+    `torch.nn.Module` with `example_inputs`. A tree brings its own workload. `predictor` is a bundle that `irene train`
+    wrote, or a loaded one; by default the one that comes with irene for the device. Raises BadInput and its kinds.
+
+    >>> prediction = predict("bert-tiny", batch_size=8, execution="cuda_graph")
+    >>> 0 < prediction.interval_j[0] < prediction.energy_j < prediction.interval_j[1]
+    True
     """
-    fitted = predictor if isinstance(predictor, Predictor) else _load(Path(predictor or shipped_bundle(device)))
-    if fitted.spec.name != device:
+    name = load_device(device).name
+    fitted = predictor if isinstance(predictor, Predictor) else _load(Path(predictor or shipped_bundle(name)))
+    if fitted.spec.name != name:
         raise UnknownName("device", device, [fitted.spec.name], hint="That predictor was trained for another device.")
     if isinstance(model, str | Path) and is_saved_tree(model):
         model = load_tree(model)
@@ -44,22 +51,35 @@ def predict_model(
         return fitted.predict(model)
     from irene.tracing import trace  # torch: not needed for a saved tree
 
-    workload = {"batch_size": batch_size, "seq_len": seq_len, "decoder_seq_len": decoder_seq_len, "dtype": dtype}
-    tree = trace(model, example_inputs, **workload, task=task, execution=execution, new_tokens=new_tokens)
+    tree = trace(
+        model, example_inputs, task=task, batch_size=batch_size, seq_len=seq_len, decoder_seq_len=decoder_seq_len,
+        dtype=dtype, execution=execution, new_tokens=new_tokens,
+    )  # fmt: skip
     return fitted.predict(tree)
 
 
-def train_predictor(dataset_dir: str | Path, output: str | Path, *, device: str = "h200") -> Path:
-    """Fit a predictor on every row below a directory, but for the reserved families, and save it as a bundle."""
+def train(dataset_dir: str | Path, output: str | Path, *, device: str = "h200") -> Path:
+    """Fit a predictor on every row below a directory, but for the reserved families, and save it as a bundle.
+
+    The same rows give the same bytes, in whatever order. Returns the folder. Raises BadDataset, or BadInput where the
+    bundle cannot be written.
+    """
     from irene.dataset.families import reserved_families
     from irene.dataset.store import load_rows
     from irene.predictor.training import fit
 
     rows = load_rows(dataset_dir)
-    rows = rows[~rows["families"].isin(reserved_families())]
-    return save_bundle(fit(rows, device=device), output)
+    reserved = reserved_families()
+    is_reserved = rows["families"].map(lambda families: set(families.split(",")) <= reserved)
+    return save_bundle(fit(rows[~is_reserved], device=device), output)
+
+
+def _load(folder: Path) -> Predictor:
+    """Load each bundle once, and again when its file changes."""
+    path = folder / "bundle.json" if folder.is_dir() else folder
+    return _load_once(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path) -> Predictor:
-    return load_bundle(folder)
+def _load_once(path: Path, changed_ns: int) -> Predictor:
+    return load_bundle(path)

@@ -44,9 +44,11 @@ class HostModel:
 
 
 def make_host_model(costs_s: Mapping[str, float], module_call_s: float, launching: set[str]) -> HostModel:
-    """A host model with factor 1; ops without a measurement take the median of those that launch, or do not."""
-    launch = [cost for op, cost in costs_s.items() if op in launching]
-    view = [cost for op, cost in costs_s.items() if op not in launching]
-    return HostModel(
-        dict(costs_s), float(np.median(launch)) if launch else 0.0, float(np.median(view)) if view else 0.0, module_call_s
-    )
+    """A host model with factor 1; ops without a measurement take the median of those that launch, or do not.
+
+    `launching` names the ops that launch kernels; `costs_s` must not be empty.
+    """
+    every = list(costs_s.values())
+    launch = [cost_s for op, cost_s in costs_s.items() if op in launching] or every
+    view = [cost_s for op, cost_s in costs_s.items() if op not in launching] or every
+    return HostModel(dict(costs_s), float(np.median(launch)), float(np.median(view)), module_call_s)

@@ -37,5 +37,3 @@ def base_duration_s(call: Call, dtype: str, spec: DeviceSpec) -> float:
     # float32 fused attention runs its products on the vector units, not as TF32.
     peak = spec.vector_flop_per_s if backend == "efficient" and dtype in ("float32", "tf32") else spec.peak(dtype)
     return max(shape.executed_flop / peak, memory_s(work, spec)) + 2 * KERNEL_FLOOR_S
-
-

@@ -7,11 +7,11 @@ the stretch from a burst's time to the sustained time under the power cap. Energ
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
 from irene.predictor.leaf_table import FAMILIES, HALF_DTYPES, FloatArray, LeafTable
@@ -78,7 +78,7 @@ def fit_leaf_model(
     timed: LeafTable, timed_s: FloatArray, metered: LeafTable, metered_s: FloatArray, metered_w: FloatArray,
     burst_s: FloatArray, spec: DeviceSpec, seed: int = 0,
 ) -> LeafModel:  # fmt: skip
-    """Fit time on `timed` (burst seconds), power and stretch on `metered` (window seconds, watts, and burst seconds)."""
+    """Fit time on `timed` (burst seconds); power and stretch on `metered` (window seconds, watts, burst seconds)."""
     time = {}
     for family in FAMILIES:
         members = _members(timed, family)
@@ -91,8 +91,8 @@ def fit_leaf_model(
     return LeafModel(time, power, stretch, spec.context_idle_power_w, spec.power_cap_w)
 
 
-def _members(table: LeafTable, family: str) -> Any:
-    return np.flatnonzero([f == family and launches for f, launches in zip(table.families, table.launches, strict=True)])
+def _members(table: LeafTable, family: str) -> NDArray[np.int64]:
+    return np.flatnonzero((np.array(table.families, dtype=np.str_) == family) & table.launches)
 
 
 def _power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
@@ -124,5 +124,3 @@ def _fit(features: FloatArray, target: FloatArray, settings: dict[str, Any], see
 def _run(booster: xgboost.Booster, features: FloatArray) -> FloatArray:
     values: FloatArray = np.asarray(booster.inplace_predict(features), dtype=np.float64)
     return values
-
-

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
+from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +40,22 @@ class LeafTable:
     traffic_bytes: FloatArray
     launches: NDArray[np.bool_]
 
+    def take(self, keep: NDArray[np.bool_]) -> LeafTable:
+        """The rows where `keep` is true, in their order."""
+        at = np.flatnonzero(keep)
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        kept: dict[str, Any] = {
+            n: tuple(c[i] for i in at) if isinstance(c, tuple) else c[at] for n, c in columns.items()
+        }
+        return LeafTable(**kept)
+
     def matrix(self, family: str, members: NDArray[np.int64]) -> FloatArray:
         """Features for the time regressor of one family, shape (members, features)."""
         rows = [
             [*_static_features(self.calls[i]), np.log2(self.base_s[i]), float(self.cold[i])]
             + [float(self.kinds[i] == kind) for kind in KINDS]
             + [float(self.dtypes[i] in HALF_DTYPES), float(self.dtypes[i] == "tf32")]
-            + _operator_features(self.calls[i].name)
+            + [*_operator_features(self.calls[i].name)]
             for i in members
         ]
         width = len(matrix_names(family))
@@ -68,7 +78,7 @@ def make_table(calls: Sequence[Call], dtypes: Sequence[str], cold: Sequence[bool
         cold=np.array(cold, dtype=np.bool_),
         kinds=kinds,
         families=tuple(feature_family(kind) for kind in kinds),
-        base_s=np.array([_base_s(call, dtype, spec) for call, dtype in zip(calls, dtypes, strict=True)], dtype=np.float64),
+        base_s=np.array([_base_s(c, dtype, spec) for c, dtype in zip(calls, dtypes, strict=True)], dtype=np.float64),
         matmul_flop=np.array([work.matmul_flop for work in works], dtype=np.float64),
         flop=np.array([work.flop for work in works], dtype=np.float64),
         traffic_bytes=np.array([work.traffic_bytes for work in works], dtype=np.float64),
@@ -92,18 +102,15 @@ def fingerprint(call: Call, dtype: str, cold: bool) -> str:
 
 # Operators common enough, and different enough within their kind, to be told apart.
 _OPERATORS = (
-    "linear", "addmm", "matmul", "bmm", "baddbmm", "layer_norm", "rms_norm", "gelu", "silu", "relu", "tanh", "pow", "mean",
-    "embedding", "index", "cat", "to", "contiguous", "reshape", "topk", "sort", "gather", "cumsum", "where", "masked_fill",
+    "linear", "addmm", "matmul", "bmm", "baddbmm", "layer_norm", "rms_norm", "gelu", "silu", "relu", "tanh", "pow",
+    "mean", "embedding", "index", "cat", "to", "contiguous", "reshape", "topk", "sort", "gather", "cumsum", "where",
+    "masked_fill",
 )  # fmt: skip
 
 
-@lru_cache(maxsize=None)
-def _operator_features_tuple(name: str) -> tuple[float, ...]:
+@cache
+def _operator_features(name: str) -> tuple[float, ...]:
     return tuple(float(name.rstrip("_") == operator) for operator in _OPERATORS)
-
-
-def _operator_features(name: str) -> list[float]:
-    return list(_operator_features_tuple(name))
 
 
 @lru_cache(maxsize=50_000)

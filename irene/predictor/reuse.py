@@ -10,7 +10,9 @@ from irene.model_tree.graph import FlatTree
 MIN_WEIGHT_BYTES = 1_000_000  # smaller weights were measured hot only
 
 
-def find_cold(flat: FlatTree, traffic_bytes: NDArray[np.float64], weight_bytes: NDArray[np.float64], l2_bytes: float) -> NDArray[np.bool_]:
+def find_cold(
+    flat: FlatTree, traffic_bytes: NDArray[np.float64], weight_bytes: NDArray[np.float64], l2_bytes: float
+) -> NDArray[np.bool_]:
     """True for each leaf whose weights are read again only after more than `l2_bytes` of other traffic.
 
     The model is called again and again, so a weight's last use in one call precedes its first in the next. Arrays are

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from irene.errors import UnknownName
 
-# As torch writes them. Quantised, sub-byte and bit dtypes are left out: no operator of a forward pass takes them as such.
+# As torch writes them. Quantised, sub-byte and bit dtypes are left out: no operator of a forward pass takes them.
 DTYPE_BYTES = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2,
     "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1,
@@ -92,6 +92,10 @@ class Call:
     outputs: tuple[TensorSpec, ...] = ()
     is_view: bool = False
     _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:  # named arguments have no order: equal calls must be equal, and have one signature
+        if len(self.kwargs) > 1:
+            object.__setattr__(self, "kwargs", tuple(sorted(self.kwargs, key=lambda item: item[0])))
 
     def __hash__(self) -> int:  # calls are hashed often (every leaf of every tree): remember it
         if self._hash == 0:

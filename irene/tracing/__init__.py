@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-
-def trace(model: Any, example_inputs: Any = None, **workload: Any) -> Any:
-    """See `irene.tracing.tracer.trace`; torch is imported on the first call, not on import."""
-    from irene.tracing.tracer import trace as trace_model
-
-    return trace_model(model, example_inputs, **workload)
-
+if TYPE_CHECKING:
+    from irene.tracing.tracer import trace
 
 __all__ = ["trace"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "trace":  # on first use: its torch takes more than a second to import
+        from irene.tracing.tracer import trace
+
+        return trace
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

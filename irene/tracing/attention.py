@@ -7,13 +7,16 @@ twice: the kernels differ several-fold in cost, and flash returns heads interlea
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from irene.primitives.attention import attention_backend
-from irene.primitives.call import Call
+from irene.primitives.call import Argument, Call
 from irene.tracing.encoding import spec_of
 
 ATTENTION_OP = "aten.scaled_dot_product_attention.default"
+
 
 def attend_on_meta(
     query: torch.Tensor,
@@ -27,18 +30,21 @@ def attend_on_meta(
     enable_gqa: bool = False,
 ) -> torch.Tensor:
     """An empty output with the shape and strides that the GPU's kernel would return."""
-    specs = tuple(None if tensor is None else spec_of(tensor) for tensor in (query, key, value, attn_mask))
+    specs: tuple[Argument, ...] = tuple(
+        None if tensor is None else spec_of(tensor) for tensor in (query, key, value, attn_mask)
+    )
     call = Call(ATTENTION_OP, (*specs, dropout_p, is_causal), (("enable_gqa", enable_gqa),))
     backend = attention_backend(call)
-    shape = (*query.shape[:-1], value.shape[-1])
+    shape: tuple[int, ...] = (*query.shape[:-1], value.shape[-1])
     if backend == "math" or len(shape) != 4:
         return query.new_empty(shape)
     if backend == "flash" and shape[-1] % 8:  # it pads the head to a multiple of 8 and returns a slice of that
-        padded = (*shape[:-1], -(-shape[-1] // 8) * 8)
+        padded = (*shape[:-1], math.ceil(shape[-1] / 8) * 8)
         return query.new_empty(padded)[..., : shape[-1]]
     # The memory-efficient kernel interleaves the heads, (B, S, H, D) in memory; the others follow the query.
     order = [0, 2, 1, 3]
     if backend != "efficient":
-        order = sorted(range(4), key=lambda dim: (-query.stride(dim), dim))
+        strides = query.stride()
+        order = sorted(range(4), key=lambda dim: (-strides[dim], dim))
     inverse = [order.index(dim) for dim in range(4)]
     return query.new_empty([shape[dim] for dim in order]).permute(inverse)

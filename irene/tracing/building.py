@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from irene.errors import BadConfig, BadInput, UnknownName
@@ -28,14 +29,13 @@ def build_model(config: Any, task: str, dtype: Any, device: str) -> Any:
     auto_class = getattr(transformers, TASK_CLASSES[task])
     try:
         with torch.device(device):
-            return auto_class.from_config(config, dtype=dtype).eval()
-    except ValueError as error:
-        if "Unrecognized configuration class" in str(error):
-            raise BadInput(f"A {config.model_type} model has no task {task!r} in transformers; try another --task.") from None
-        raise BadConfig(f"transformers cannot build this {config.model_type} config: {first_line(error)}") from None
-    except torch.cuda.OutOfMemoryError:  # a RuntimeError, but no fault of the config
+            return auto_class.from_config(copy.deepcopy(config), dtype=dtype).eval()  # it writes into what it gets
+    except torch.cuda.OutOfMemoryError:  # no fault of the config
         raise
-    except (TypeError, AttributeError, KeyError, RuntimeError, ImportError, ZeroDivisionError) as error:
+    except Exception as error:  # any check of any of the library's model classes
+        if "Unrecognized configuration class" in str(error):
+            message = f"A {config.model_type} model has no task {task!r} in transformers; try another --task."
+            raise BadInput(message) from None
         raise BadConfig(f"transformers cannot build this {config.model_type} config: {first_line(error)}") from None
 
 

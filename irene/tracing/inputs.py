@@ -14,11 +14,23 @@ from irene.tracing.known_values import set_value
 _TOKEN_ID = 5  # neither padding, nor end of sequence, nor mask in any known vocabulary
 
 
-def build_inputs(config: Any, main_input_name: str, workload: Workload, device: torch.device, seed: int = 0) -> dict[str, torch.Tensor]:
+def build_inputs(
+    config: Any, main_input_name: str, workload: Workload, device: torch.device, seed: int = 0
+) -> dict[str, torch.Tensor]:
     """Keyword arguments of `forward`: token ids (batch, seq), pixels or audio, as the config says.
 
-    On a real device token ids are drawn at random, never constant; on meta they carry a known value.
+    On a real device token ids are drawn at random, never constant; on meta they carry a known value. Raises BadInput
+    for a config that does not say how large its images or audio are.
     """
+    try:
+        return _build_inputs(config, main_input_name, workload, device, seed)
+    except AttributeError as error:
+        raise BadInput(f"Cannot tell the inputs of this {config.model_type} model from its config: {error}.") from None
+
+
+def _build_inputs(
+    config: Any, main_input_name: str, workload: Workload, device: torch.device, seed: int
+) -> dict[str, torch.Tensor]:
     batch = workload.batch_size
     dtype = torch_dtype(workload.dtype)
     if main_input_name == "pixel_values":
@@ -28,8 +40,8 @@ def build_inputs(config: Any, main_input_name: str, workload: Workload, device: 
     if main_input_name == "input_features":
         frames = 2 * config.max_source_positions
         inputs = {"input_features": _noise((batch, config.num_mel_bins, frames), dtype, device, seed)}
-        inputs["decoder_input_ids"] = _token_ids((batch, workload.decoder_seq_len or workload.seq_len or 1), config, device, seed + 1)
-        return inputs
+        shape = (batch, workload.decoder_seq_len or workload.seq_len or 1)
+        return inputs | {"decoder_input_ids": _token_ids(shape, config, device, seed + 1)}
     if main_input_name == "input_values":
         return {"input_values": _noise((batch, 16_000), dtype, device, seed)}
     seq_len = workload.seq_len
@@ -46,12 +58,15 @@ def build_inputs(config: Any, main_input_name: str, workload: Workload, device: 
 
 def torch_dtype(name: str) -> torch.dtype:
     """float32 and tf32 are the same storage; the difference is a setting of the matrix products."""
-    return torch.float32 if name == "tf32" else getattr(torch, name)  # type: ignore[no-any-return]
+    dtype: torch.dtype = getattr(torch, "float32" if name == "tf32" else name)
+    return dtype
 
 
 def check_positions(config: Any, workload: Workload) -> None:
     """A sequence beyond learned absolute positions is an error; beyond another position limit, a warning."""
-    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    text = getattr(config, "text_config", None) or config
+    names = ("max_position_embeddings", "n_positions", "max_target_positions")
+    limit = next((value for name in names if (value := getattr(text, name, None))), None)
     if limit is None or workload.seq_len is None:
         return
     if config.model_type in _OFFSET_POSITIONS:
@@ -64,14 +79,15 @@ def check_positions(config: Any, workload: Workload) -> None:
             f"Sequence length {longest} is beyond the {limit} learned positions of this {config.model_type} model; "
             f"give at most {limit}."
         )
-    warnings.warn(f"Sequence length {longest} is beyond the {limit} positions that the model was made for.", stacklevel=3)
+    message = f"Sequence length {longest} is beyond the {limit} positions that the model was made for."
+    warnings.warn(message, stacklevel=3)
 
 
 # Position ids of RoBERTa and its kin start after the padding id.
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 _LEARNED_POSITIONS = {
-    "bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "albert", "gpt2", "openai-gpt", "opt", "bart",
-    "mobilebert", "mbart", "biogpt", "deberta", "gpt_bigcode", "gpt_neo", "ctrl", "blenderbot",
+    "bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "albert", "gpt2", "openai-gpt", "opt",
+    "bart", "mobilebert", "mbart", "biogpt", "gpt_bigcode", "gpt_neo", "blenderbot", "clip", "whisper",
 }  # fmt: skip
 
 
@@ -82,11 +98,12 @@ def _token_ids(shape: tuple[int, int], config: Any, device: torch.device, seed: 
         return ids
     vocabulary = getattr(config, "vocab_size", None) or config.get_text_config().vocab_size
     generator = torch.Generator().manual_seed(seed)
-    special = {getattr(config, name, None) for name in ("pad_token_id", "eos_token_id", "bos_token_id")}
     ids = torch.randint(0, vocabulary, shape, generator=generator)
-    for token in special - {None}:
-        if isinstance(token, int):
-            ids[ids == token] = _TOKEN_ID
+    for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
+        special = getattr(config, name, None)
+        for token in special if isinstance(special, list | tuple) else [special]:  # some end in one of several
+            if isinstance(token, int):
+                ids[ids == token] = _TOKEN_ID
     return ids.to(device)
 
 

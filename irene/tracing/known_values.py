@@ -83,7 +83,7 @@ def remember(
     if not operands and name not in _FACTORIES:
         return
     known = [expression_of(operand) for operand in operands]
-    made: Any = None
+    made: tuple[Any, Any] | None = None
     if None not in known:  # before a write is noted: what this call is given is still up to date
         made = tree_map(lambda v: expression_of(v) if isinstance(v, torch.Tensor) else v, (args, kwargs))
     writes = function._schema.is_mutable
@@ -94,10 +94,10 @@ def remember(
     elif made is None:
         return
     elif isinstance(output, torch.Tensor):
-        _set_expression(output, Expression(function, *made, writes=writes))
+        _set_expression(output, Expression(function, made[0], made[1], writes=writes))
     else:
         for index, tensor in enumerate(_tensors(output)):
-            _set_expression(tensor, Expression(function, *made, index=index, writes=writes))
+            _set_expression(tensor, Expression(function, made[0], made[1], index, writes))
 
 
 def _set_expression(tensor: torch.Tensor, expression: Expression) -> None:

@@ -39,11 +39,11 @@ def trace_module(
     floats = [p.dtype for p in module.parameters() if p.is_floating_point()] or [torch.float32]
     tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor) and t.dim() > 0]
     batch_size = int(tensors[0].shape[0]) if tensors else 1
-    workload = replace(
-        workload, dtype=dtype_name(floats[0]), batch_size=batch_size, seq_len=None, decoder_seq_len=None
-    )
-    hidden = any(isinstance(m, torch.nn.MultiheadAttention | torch.nn.TransformerEncoderLayer) for m in module.modules())
-    return root, workload, (_FAST_PATH_NOTE,) if hidden else ()
+    dtype = dtype_name(floats[0])
+    workload = replace(workload, dtype=dtype, batch_size=batch_size, seq_len=None, decoder_seq_len=None)
+    with_fast_path = torch.nn.MultiheadAttention | torch.nn.TransformerEncoderLayer
+    notes = (_FAST_PATH_NOTE,) if any(isinstance(part, with_fast_path) for part in module.modules()) else ()
+    return root, workload, notes
 
 
 def _as_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

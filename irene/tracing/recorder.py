@@ -24,6 +24,7 @@ from irene.tracing.attention import attend_on_meta
 from irene.tracing.encoding import encode, spec_of, storage_key
 from irene.tracing.known_values import expression_of, remember
 
+_ENDS_OF_CONSTRUCTION = {"aten.lift_fresh.default", "aten.detach_.default"}
 _READS_VALUE = {"aten.item.default", "aten._local_scalar_dense.default", "aten.is_nonzero.default"}
 
 
@@ -59,6 +60,7 @@ class Recorder:
         self.frames: list[_Frame] = []
         self.root: Node | None = None
         self.paused = False
+        self.lifted = 0
         self.last_path = ""
         self._module_calls: dict[str, int] = {}
         self._calls: dict[Call, Call] = {}
@@ -159,8 +161,8 @@ class DispatchRecorder(TorchDispatchMode):
             output = _empty_like(known.call) if known is not None and known.is_new else func(*args, **kwargs)
             if on_meta or _makes_meta(output):
                 remember(func, args, kwargs, operands, output)
-        if op == "aten.detach_.default":
-            _record_hidden_construction(recorder, operands[0])
+        if op in _ENDS_OF_CONSTRUCTION:
+            _record_hidden_construction(recorder, op, operands[0])
         recorder.record(asked, operands, output, known)
         return output
 
@@ -191,15 +193,21 @@ def _makes_meta(output: Any) -> bool:
     return isinstance(output, torch.Tensor) and output.is_meta
 
 
-def _record_hidden_construction(recorder: Recorder, tensor: torch.Tensor) -> None:
-    """`torch.tensor(...)` works below the level that a mode sees, all but its last step, `detach_`: add the others.
+def _record_hidden_construction(recorder: Recorder, op: str, tensor: torch.Tensor) -> None:
+    """`torch.tensor(...)` works below the level that a mode sees, all but its end: add what came before.
 
-    In a forward pass nothing else calls `detach_`; the profiler shows empty, to, lift_fresh, detach_ each time.
+    The profiler shows empty, to, lift_fresh, detach_ each time. A mode sees the last two for a tensor on the CPU, and
+    `detach_` alone for one on another device. In a forward pass nothing else calls them.
     """
+    is_seen = recorder.lifted == storage_key(tensor)
+    recorder.lifted = 0 if op == "aten.detach_.default" else storage_key(tensor)
+    if is_seen:
+        return
     options = {"dtype": tensor.dtype, "device": tensor.device}
     recorder.record(recorder.describe("aten.empty.memory_format", (list(tensor.shape),), options), [], tensor)
     recorder.record(recorder.describe("aten.to.device", (tensor, tensor.device, tensor.dtype), {}), [], tensor)
-    recorder.record(recorder.describe("aten.lift_fresh.default", (tensor,), {}), [tensor], tensor)
+    if op == "aten.detach_.default":
+        recorder.record(recorder.describe("aten.lift_fresh.default", (tensor,), {}), [tensor], tensor)
 
 
 def _multiply_groups_on_meta(x: torch.Tensor, weight: torch.Tensor, offs: Any = None, **_: Any) -> torch.Tensor:

@@ -89,7 +89,7 @@ def _check(workload: Workload) -> None:
     if workload.execution not in EXECUTIONS:
         raise UnknownName("execution", workload.execution, EXECUTIONS)
     if workload.new_tokens:
-        raise BadInput("Generations (new_tokens > 0) are not predicted yet; leave new_tokens at 0 for one forward pass.")
+        raise BadInput("Generations (new_tokens > 0) are not predicted yet; leave new_tokens at 0.")
 
 
 def trace_versions() -> tuple[tuple[str, str], ...]:

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+import pandas
+import pandas as pd
 import pytest
 
 from irene.cli.main import run
+from irene.predictor.bundle import load_bundle, shipped_bundle
 
 
-class Frame:
-    """The part of a pandas frame that the command uses."""
-
-    def to_dict(self, orient: str) -> list[dict[str, Any]]:
-        assert orient == "records"
-        return [
-            {"level": "model", "mape_pct": 7.25, "cases": 3},
-            {"level": "module", "mape_pct": float("nan"), "cases": 0},
-        ]
+def error_table() -> pandas.DataFrame:
+    return pandas.DataFrame({"level": ["model", "module"], "mape_pct": [7.25, float("nan")], "cases": [3, 0]})
 
 
 def test_evaluation_formats(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("irene.evaluation.evaluate", lambda _: Frame(), raising=False)
+    monkeypatch.setattr("irene.evaluation.evaluate", lambda _: error_table(), raising=False)
     assert run(["evaluate", "data"]) == 0
-    assert "7.25" in capsys.readouterr().out
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].startswith("| level") and len(table) == 4
     assert run(["evaluate", "data", "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["mape_pct"] for row in rows] == [7.25, None]
@@ -40,6 +36,19 @@ def test_an_unreadable_dataset(capsys: pytest.CaptureFixture[str], tmp_path: Pat
         captured = capsys.readouterr()
         assert captured.out == ""
         assert captured.err.startswith("Error: ") and captured.err.count("\n") == 1
+
+
+def test_training_into_a_place_that_cannot_be(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    fitted = load_bundle(shipped_bundle("h200"))
+    monkeypatch.setattr("irene.dataset.store.load_rows", lambda _: pd.DataFrame({"families": ["bert"]}))
+    monkeypatch.setattr("irene.predictor.training.fit", lambda rows, device: fitted)
+    assert run(["train", "data", "--output", str(tmp_path / "file" / "bundle")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Error: Cannot write the bundle") and captured.err.count("\n") == 1
 
 
 def test_collecting_without_a_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

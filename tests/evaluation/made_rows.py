@@ -63,7 +63,9 @@ class Constant:
     def predict_primitives(self, calls: Sequence[Call], dtypes: Sequence[str], weights: Sequence[str]) -> Any:
         assert len(calls) == len(dtypes) == len(weights)
         ones = np.ones(len(calls))
-        return SimpleNamespace(energy_j=ones, duration_s=2e-3 * ones, low_j=0.5 * ones, high_j=2 * ones)
+        return SimpleNamespace(
+            energy_j=ones, duration_s=2e-3 * ones, burst_s=2e-3 * ones, low_j=0.5 * ones, high_j=2 * ones
+        )
 
     def sum_of_leaves_j(self, tree: ModelTree) -> float:
         return float(len(list(tree.root.leaves)))

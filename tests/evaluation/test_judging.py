@@ -1,11 +1,14 @@
 """Cases are judged once, by medians; predictor and baselines saw training rows alone."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from irene.evaluation.judging import judge
 from irene.hardware.spec import load_device
+from irene.primitives.call import Call, TensorSpec
 from tests.evaluation.made_rows import Constant, frame, gelu, linear, model_row, primitive_row
 
 SPEC = load_device("h200")
@@ -41,6 +44,25 @@ def test_every_level_gets_its_own_prediction() -> None:
         and events.measured_duration_s == 7e-3
         and events.predicted_duration_s == 2e-3
     )
+
+
+def test_calls_that_launch_nothing_have_no_time_to_judge() -> None:
+    x = TensorSpec((8,), (1,), "bfloat16")
+    view = Call("aten.view.default", (x, (8,)), (), (x,), is_view=True)
+    rows = frame(primitive_row(view, "bert", None, duration_s=3e-8), primitive_row(gelu(8), "bert", None))
+    assert judge(Constant(), rows, rows, SPEC)["name"].tolist() == ["gelu"]
+
+
+def test_events_are_compared_with_the_burst_time_windows_with_the_sustained_one() -> None:
+    class Capped(Constant):
+        def predict_primitives(self, calls: Any, dtypes: Any, weights: Any) -> Any:
+            leaves = super().predict_primitives(calls, dtypes, weights)
+            leaves.burst_s = 0.5 * leaves.duration_s
+            return leaves
+
+    rows = frame(primitive_row(gelu(8), "bert", 1.0), primitive_row(gelu(8), "bert", None))
+    judged = judge(Capped(), rows, rows, SPEC).set_index("method")["predicted_duration_s"]
+    assert judged.to_dict() == {"window": 2e-3, "events": 1e-3}
 
 
 def test_baselines_learn_from_training_rows_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,20 +12,26 @@ from irene.measuring import targets
 from irene.measuring.plan import ModelCase, PrimitiveCase
 from irene.measuring.replaying import Replay, launch_replay
 from irene.measuring.targets import BuiltModel, Target
-from irene.meters import SimulatedMeter
+from irene.meters import Meter, SimulatedMeter
 
 
 class FakeMachine:
-    def __init__(self) -> None:
-        self.meter = SimulatedMeter(lambda t: 200.0, update_period_s=0.02, clock=time.monotonic)
+    """`before` is called with the key of each case that is prepared, and may raise what a case can raise."""
+
+    def __init__(self, before: Callable[[str], object] = lambda key: None) -> None:
+        self.meter: Meter = SimulatedMeter(
+            lambda t: 200.0, update_period_s=0.004, read_duration_s=0.0002, clock=time.monotonic
+        )
         self.device = torch.device("cpu")
+        self.before = before
         self.prepared: list[str] = []
+        self.captured_kernels = {"kernel": 1}
 
     def synchronize(self) -> None:
         pass
 
     def prepare_primitive(self, case: PrimitiveCase, seed: int, eager: bool = False) -> Replay:
-        self.prepared.append(case.key)
+        self._note(case.key)
         return launch_replay(case.call, self.device, seed)
 
     def time_primitive(self, replay: Replay) -> tuple[float, float]:
@@ -36,14 +43,19 @@ class FakeMachine:
         return targets.build(case.model, case.workload.task, case.workload.dtype, self.device, seed)
 
     def prepare_model(self, built: BuiltModel, case: ModelCase, seed: int) -> Target:
-        self.prepared.append(case.key)
-        return targets.prepare(built, targets.with_execution(case, "eager"), self.device, seed)
+        self._note(case.key)
+        target = targets.prepare(built, targets.with_execution(case, "eager"), self.device, seed)
+        return Target(target.run, target.tree.with_workload(execution=case.workload.execution), target.name)
 
     def count_kernels(self, target: Target) -> dict[str, int]:
-        return {"kernel": 1}
+        return self.captured_kernels if target.tree.workload.execution == "cuda_graph" else {"kernel": 1}
 
     def release(self) -> None:
         pass
 
     def describe(self) -> dict[str, Any]:
         return {"gpu": "none"}
+
+    def _note(self, key: str) -> None:
+        self.before(key)
+        self.prepared.append(key)

@@ -13,8 +13,8 @@ from irene.measuring.plan import ModelCase, PrimitiveCase
 from irene.measuring.replaying import count_copies
 from irene.measuring.window import measure_window
 from irene.model_tree.tree import Workload
-from irene.primitives.call import Call, TensorSpec
 from irene.primitives.attention import attention_backend
+from irene.primitives.call import Call, TensorSpec
 from irene.tracing.attention import ATTENTION_OP, attend_on_meta
 from irene.tracing.encoding import spec_of
 from irene.tracing.recording import record_call
@@ -51,26 +51,31 @@ def test_cold_weights_are_slower_than_hot_ones() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize(("heads", "kv_heads", "head_size", "plain"), [(12, 12, 64, False), (8, 2, 128, False), (4, 4, 66, True), (4, 4, 64, True)])
-def test_meta_attention_answers_as_the_gpu(dtype: torch.dtype, masked: bool, heads: int, kv_heads: int, head_size: int, plain: bool) -> None:
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "head_size", "plain"),
+    [(12, 12, 64, False), (8, 2, 128, False), (4, 4, 66, True), (4, 4, 64, True)],
+)
+def test_meta_attention_answers_as_the_gpu(
+    dtype: torch.dtype, masked: bool, heads: int, kv_heads: int, head_size: int, plain: bool
+) -> None:
     def tensor(count: int, device: str) -> torch.Tensor:
         if plain:
             return torch.ones(2, count, 48, head_size, dtype=dtype, device=device)
         return torch.ones(2, 48, count, head_size, dtype=dtype, device=device).transpose(1, 2)
 
-    def operands(device: str) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+    def operands(device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
         mask = torch.ones(1, 1, 48, 48, dtype=torch.bool, device=device) if masked else None
-        return [tensor(heads, device), tensor(kv_heads, device), tensor(kv_heads, device)], mask
+        return tensor(heads, device), tensor(kv_heads, device), tensor(kv_heads, device), mask
 
     grouped = heads != kv_heads
-    real, mask = operands("cuda")
-    output = torch.nn.functional.scaled_dot_product_attention(*real, attn_mask=mask, enable_gqa=grouped)
-    chosen = torch._fused_sdp_choice(*real, mask, 0.0, False, enable_gqa=grouped)
+    query, key, value, mask = operands("cuda")
+    output = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask, enable_gqa=grouped)
+    chosen = torch._fused_sdp_choice(query, key, value, mask, 0.0, False, enable_gqa=grouped)
     names = {0: "math", 1: "flash", 2: "efficient", 3: "cudnn"}
-    meta, meta_mask = operands("meta")
-    specs = tuple(None if tensor is None else spec_of(tensor) for tensor in (*meta, meta_mask))
+    meta = operands("meta")
+    specs = tuple(None if tensor is None else spec_of(tensor) for tensor in meta)
     assert attention_backend(Call(ATTENTION_OP, specs, (("enable_gqa", grouped),))) == names[chosen]
-    assert attend_on_meta(*meta, meta_mask, enable_gqa=grouped).stride() == output.stride()
+    assert attend_on_meta(*meta, enable_gqa=grouped).stride() == output.stride()
 
 
 def test_captured_model_runs_the_kernels_of_eager() -> None:

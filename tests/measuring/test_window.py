@@ -7,6 +7,7 @@ import math
 import random
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from irene.errors import MeterError, NoMeasurement, NotSupported
 from irene.measuring.window import (
+    CallCount,
+    Sample,
     compute_slope,
     find_ticks,
     measure_counter_period,
@@ -25,7 +28,9 @@ from irene.meters import DeviceState, SimulatedMeter, VirtualClock
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def make_ticks(energy_at, rng, length_s, period_s=0.1):
+def make_ticks(
+    energy_at: Callable[[float], float], rng: random.Random, length_s: float, period_s: float = 0.1
+) -> list[Sample]:
     """The oracle's counter: exact energies at jittered times."""
     times = [rng.uniform(0, period_s)]
     while times[-1] < length_s:
@@ -33,9 +38,9 @@ def make_ticks(energy_at, rng, length_s, period_s=0.1):
     return [(t, energy_at(t)) for t in times]
 
 
-def make_log(call_s, rng, length_s):
+def make_log(call_s: float, rng: random.Random, length_s: float) -> list[CallCount]:
     """Back-to-back calls of a fixed length, synchronised at random intervals."""
-    log = [(0.0, 0)]
+    log: list[CallCount] = [(0.0, 0)]
     while log[-1][0] < length_s:
         calls = log[-1][1] + max(1, round(rng.uniform(0.013, 0.029) / call_s))
         log.append((calls * call_s, calls))
@@ -44,7 +49,7 @@ def make_log(call_s, rng, length_s):
 
 @given(SEEDS, st.floats(20, 1000), st.floats(5e-6, 0.045))
 @settings(max_examples=60, deadline=None)
-def test_constant_power_is_recovered_exactly(seed, power_w, call_s):
+def test_constant_power_is_recovered_exactly(seed: int, power_w: float, call_s: float) -> None:
     rng = random.Random(seed)
     ticks, log = make_ticks(lambda t: 17.0 + power_w * t, rng, 1.6), make_log(call_s, rng, 1.6)
     result = compute_slope(ticks, log, long_calls=False)
@@ -56,7 +61,7 @@ def test_constant_power_is_recovered_exactly(seed, power_w, call_s):
 
 @given(SEEDS, st.floats(0.0, 1.0), st.floats(1e-4, 0.04))
 @settings(max_examples=60, deadline=None)
-def test_periodic_power_within_short_calls_is_recovered(seed, depth, call_s):
+def test_periodic_power_within_short_calls_is_recovered(seed: int, depth: float, call_s: float) -> None:
     """P(t) swings once a call; the oracle is its integral over one call, 400 W times the call."""
     rng = random.Random(seed)
     omega = 2 * math.pi / call_s
@@ -67,11 +72,11 @@ def test_periodic_power_within_short_calls_is_recovered(seed, depth, call_s):
 
 @given(SEEDS, st.floats(0.06, 0.9))
 @settings(max_examples=60, deadline=None)
-def test_long_calls_are_cut_at_their_boundaries(seed, call_s):
+def test_long_calls_are_cut_at_their_boundaries(seed: int, call_s: float) -> None:
     """Half of each call at 700 W, half at 100 W: whole calls are right to what one tick interval can hide."""
     rng = random.Random(seed)
 
-    def energy_at(t):
+    def energy_at(t: float) -> float:
         calls, rest_s = divmod(t, call_s)
         return calls * call_s * 400 + 700 * min(rest_s, call_s / 2) + 100 * max(0.0, rest_s - call_s / 2)
 
@@ -84,11 +89,12 @@ def test_long_calls_are_cut_at_their_boundaries(seed, call_s):
     assert result.energy_j == pytest.approx(400 * call_s, abs=2 * 600 * 0.126 / 4 / result.calls)
 
 
-def test_a_fixed_interval_resonates_with_a_counter_that_samples_and_a_random_one_does_not():
+def test_a_fixed_interval_resonates_with_a_counter_that_samples_and_a_random_one_does_not() -> None:
     """A counter that multiplies a sampled power by time: each synchronisation idles for 10 % of it, at 100 of 700 W."""
 
-    def measure_bias(draw_interval_s):
-        starts, time_s = [], 0.0
+    def measure_bias(draw_interval_s: Callable[[], float]) -> float:
+        starts: list[float] = []
+        time_s = 0.0
         while time_s < 60.0:
             starts.append(time_s)
             time_s += draw_interval_s()
@@ -109,7 +115,7 @@ def test_a_fixed_interval_resonates_with_a_counter_that_samples_and_a_random_one
 
 @given(st.floats(0.8, 1.2), st.floats(-1e6, 1e6))
 @settings(max_examples=20, deadline=None)
-def test_offset_does_not_matter_and_gain_does(gain, offset_j):
+def test_offset_does_not_matter_and_gain_does(gain: float, offset_j: float) -> None:
     rng = random.Random(3)
     ticks = make_ticks(lambda t: offset_j + gain * 300 * t, rng, 1.6)
     assert compute_slope(ticks, make_log(1e-3, rng, 1.6), long_calls=False).energy_j == pytest.approx(
@@ -117,7 +123,7 @@ def test_offset_does_not_matter_and_gain_does(gain, offset_j):
     )
 
 
-def test_too_few_ticks_name_the_numbers():
+def test_too_few_ticks_name_the_numbers() -> None:
     ticks = [(0.1 * i, 30.0 * i) for i in range(5)]
     with pytest.raises(NoMeasurement, match=r"5 counter ticks \(at least 10\), 0\.400 s .* 120\.000 J"):
         compute_slope(ticks, [(0.0, 0), (1.0, 100)], long_calls=False)
@@ -133,12 +139,12 @@ def test_too_few_ticks_name_the_numbers():
         ([(0.1 * i, 5.0 * i) for i in range(40)], []),
     ],
 )
-def test_no_difference_is_an_error_and_never_zero(ticks, log, long_calls):
+def test_no_difference_is_an_error_and_never_zero(ticks: list[Sample], log: list[CallCount], long_calls: bool) -> None:
     with pytest.raises(NoMeasurement):
         compute_slope(ticks, log, long_calls=long_calls)
 
 
-def test_long_calls_need_ten_calls_and_two_seconds():
+def test_long_calls_need_ten_calls_and_two_seconds() -> None:
     ticks = [(0.1 * i, 5.0 * i) for i in range(60)]
     with pytest.raises(NoMeasurement, match=r"9\.0 calls \(at least 10"):
         compute_slope(ticks, [(0.5 * i, i) for i in range(10)], long_calls=True)
@@ -146,17 +152,17 @@ def test_long_calls_need_ten_calls_and_two_seconds():
         compute_slope(ticks, [(0.1 * i, i) for i in range(19)], long_calls=True)
 
 
-def test_a_counter_that_wraps_is_refused():
+def test_a_counter_that_wraps_is_refused() -> None:
     clock = VirtualClock()
     meter = SimulatedMeter(lambda t: 300.0, clock=clock, wrap_j=100.0)
-    samples = []
+    samples: list[Sample] = []
     while clock() < 1.5:
         samples.append((clock(), meter.read_energy_j()))
     with pytest.raises(MeterError, match="ran backwards"):
         compute_slope(find_ticks(samples), [(0.0, 0), (1.5, 100)], long_calls=False)
 
 
-def test_ticks_are_estimated_in_the_middle_and_blurred_ones_are_left_out():
+def test_ticks_are_estimated_in_the_middle_and_blurred_ones_are_left_out() -> None:
     samples = [(0.004 * i, float(i // 25)) for i in range(200)]
     exact = find_ticks(samples)
     assert [t for t, _ in exact] == pytest.approx([0.004 * i - 0.002 for i in range(25, 200, 25)])
@@ -164,7 +170,7 @@ def test_ticks_are_estimated_in_the_middle_and_blurred_ones_are_left_out():
     assert find_ticks(held_up) == tuple(t for t in exact if abs(t[0] - 0.298) > 1e-6)
 
 
-def test_counter_period_and_idle_power_on_a_virtual_clock():
+def test_counter_period_and_idle_power_on_a_virtual_clock() -> None:
     clock = VirtualClock()
     meter = SimulatedMeter(lambda t: 119.5, clock=clock, update_period_s=0.1)
     period_s, read_s = measure_counter_period(meter, clock=clock, sleep=clock.sleep)
@@ -172,20 +178,23 @@ def test_counter_period_and_idle_power_on_a_virtual_clock():
     assert measure_idle_power(meter, 3.0, clock=clock, sleep=clock.sleep) == pytest.approx(119.5, rel=5e-3)
 
 
-def test_a_counter_that_stands_still_gives_up():
+def test_a_counter_that_stands_still_gives_up() -> None:
     clock = VirtualClock()
     meter = SimulatedMeter(lambda t: 0.0, clock=clock)
     with pytest.raises(NoMeasurement, match="only 0 counter ticks"):
         measure_counter_period(meter, clock=clock, sleep=clock.sleep)
 
 
-def test_real_window_with_a_thread():
+def test_real_window_with_a_thread() -> None:
     meter = SimulatedMeter(lambda t: 300.0, gain=1.02)
-    done = []
+    done: list[float] = []
     start_s = time.monotonic()
-    measured = measure_window(
-        lambda: (time.sleep(0.002), done.append(1)), lambda: None, meter, calls_per_call=4, rng=random.Random(0)
-    )
+
+    def call() -> None:
+        time.sleep(0.002)
+        done.append(1)
+
+    measured = measure_window(call, lambda: None, meter, calls_per_call=4, rng=random.Random(0))
     wall_s = time.monotonic() - start_s
     assert wall_s < 2.5
     assert measured.power_w == pytest.approx(306.0, rel=0.03)
@@ -198,9 +207,9 @@ def test_real_window_with_a_thread():
     assert not meter_threads()
 
 
-def test_microsecond_calls_are_batched_and_unknown_readings_stay_none():
+def test_microsecond_calls_are_batched_and_unknown_readings_stay_none() -> None:
     meter = SimulatedMeter(lambda t: 300.0, update_period_s=0.02, read_duration_s=0.001, state=DeviceState())
-    synchronisations = []
+    synchronisations: list[int] = []
     measured = measure_window(
         lambda: None, lambda: synchronisations.append(1), meter, warm_up_s=0.1, window_s=0.5, rng=random.Random(0)
     )
@@ -211,11 +220,11 @@ def test_microsecond_calls_are_batched_and_unknown_readings_stay_none():
     assert measured.memory_used_bytes is None and measured.temperature_after_c is None
 
 
-def test_long_calls_are_recognised_after_a_slow_first_call():
+def test_long_calls_are_recognised_after_a_slow_first_call() -> None:
     meter = SimulatedMeter(lambda t: 500.0)
-    calls = []
+    calls: list[int] = []
 
-    def call():
+    def call() -> None:
         calls.append(1)
         time.sleep(0.2 if len(calls) == 1 else 0.055)
 
@@ -224,8 +233,8 @@ def test_long_calls_are_recognised_after_a_slow_first_call():
     assert measured.power_w == pytest.approx(500.0, rel=0.02)
 
 
-def test_errors_of_the_call_and_of_the_meter_pass_and_leave_no_thread():
-    def fail():
+def test_errors_of_the_call_and_of_the_meter_pass_and_leave_no_thread() -> None:
+    def fail() -> None:
         raise MemoryError("out of memory")
 
     with pytest.raises(MemoryError, match="out of memory"):
@@ -234,7 +243,7 @@ def test_errors_of_the_call_and_of_the_meter_pass_and_leave_no_thread():
         measure_window(lambda: None, lambda: None, SimulatedMeter(lambda t: 300.0, supports_energy=False))
 
     class Breaking(SimulatedMeter):
-        def read_energy_j(self):
+        def read_energy_j(self) -> float:
             if threading.current_thread() is not threading.main_thread():
                 raise MeterError("the bus is gone")
             return super().read_energy_j()
@@ -244,12 +253,12 @@ def test_errors_of_the_call_and_of_the_meter_pass_and_leave_no_thread():
     assert not meter_threads()
 
 
-def test_ctrl_c_leaves_no_thread():
+def test_ctrl_c_leaves_no_thread() -> None:
     threading.Timer(0.2, _thread.interrupt_main).start()
     with pytest.raises(KeyboardInterrupt):
         measure_window(lambda: time.sleep(1e-3), lambda: None, SimulatedMeter(lambda t: 300.0))
     assert not meter_threads()
 
 
-def meter_threads():
+def meter_threads() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name == "irene-meter"]

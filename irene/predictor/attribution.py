@@ -1,0 +1,108 @@
+"""From leaves to every node of a tree: energy and its parts, time, interval, provenance and what limits it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irene.hardware.roofline import compute_s, memory_s
+from irene.hardware.spec import DeviceSpec
+from irene.model_tree.graph import FlatTree
+from irene.predictor.intervals import Intervals
+from irene.predictor.leaf_table import LeafTable
+from irene.predictor.placement import Placement
+from irene.predictor.prediction import PROVENANCES, NodeValues
+from irene.primitives.work import count_work
+
+FloatArray = NDArray[np.float64]
+
+
+def attribute(placed: Placement, provenance: Sequence[str], intervals: Intervals, spec: DeviceSpec) -> NodeValues:
+    """Values of every node; `provenance` is one a leaf, in call order. Sums up the tree are exact at every node."""
+    flat, table, at = placed.leaves.flat, placed.leaves.table, placed.leaves.row_of_leaf
+    parts = {name: flat.sum_up(values) for name, values in _split(placed, spec).items()}
+    energy_j = np.sum(list(parts.values()), axis=0)
+    duration_s = flat.sum_up(placed.duration_s)
+    ranks = np.array([PROVENANCES.index(p) for p in provenance], dtype=np.float64)
+    width = np.full(len(flat), intervals.of_regime(placed.regime))
+    kinds = [table.kinds[row] for row in at]
+    width[flat.leaf_index] = [intervals.of_kind(k, p) for k, p in zip(kinds, provenance, strict=True)]
+    return NodeValues(
+        energy_j=energy_j,
+        low_j=energy_j * np.exp(-width),
+        high_j=energy_j * np.exp(width),
+        duration_s=duration_s,
+        isolated_energy_j=_isolate(placed, spec),
+        compute_j=parts["compute"],
+        memory_j=parts["memory"],
+        static_j=parts["static"],
+        launch_gap_j=parts["launch_gap"],
+        flop=flat.sum_up(table.flop[at]),
+        traffic_bytes=flat.sum_up(table.traffic_bytes[at]),
+        provenance=tuple(PROVENANCES[int(rank)] for rank in _largest_below(flat, ranks)),
+        bound=tuple(_bounds(spec, energy_j, duration_s, parts)),
+    )
+
+
+def share_provenance(provenance: Sequence[str], energy_j: FloatArray) -> dict[str, float]:
+    """Which share of the energy each provenance has; all zero where there is no energy."""
+    total_j = float(energy_j.sum())
+    labels = np.array(provenance)
+    return {p: float(energy_j[labels == p].sum()) / total_j if total_j > 0 else 0.0 for p in PROVENANCES}
+
+
+def _split(placed: Placement, spec: DeviceSpec) -> dict[str, FloatArray]:
+    """The parts of each leaf's energy: idle power while it runs and before it, the rest by what the roofline says."""
+    static_j = np.minimum(spec.context_idle_power_w * placed.busy_s, placed.busy_j)
+    dynamic_j = placed.busy_j - static_j
+    compute_share = _compute_shares(placed.leaves.table, spec)[placed.leaves.row_of_leaf]
+    return {
+        "compute": dynamic_j * compute_share,
+        "memory": dynamic_j * (1 - compute_share),
+        "static": static_j,
+        "launch_gap": placed.gap_j,
+    }
+
+
+def _compute_shares(table: LeafTable, spec: DeviceSpec) -> FloatArray:
+    """How much of a call's dynamic energy goes into arithmetic: its compute time against its memory time."""
+    shares = []
+    for call, dtype in zip(table.calls, table.dtypes, strict=True):
+        work = count_work(call)
+        compute, memory = compute_s(work, dtype, spec), memory_s(work, spec)
+        shares.append(compute / (compute + memory) if compute + memory > 0 else 0.0)
+    return np.array(shares, dtype=np.float64)
+
+
+def _isolate(placed: Placement, spec: DeviceSpec) -> FloatArray:
+    """Each node in a loop of its own: a module as a whole with its own timeline, a primitive without weights."""
+    flat = placed.leaves.flat
+    running_j, running_s = flat.sum_up(placed.busy_j), flat.sum_up(placed.busy_s)
+    running_j[flat.leaf_index], running_s[flat.leaf_index] = placed.alone_j, placed.alone_s
+    waiting_s = np.maximum(flat.sum_up(placed.issue_s) - running_s, 0.0)
+    isolated_j: FloatArray = running_j + spec.context_idle_power_w * waiting_s
+    return isolated_j
+
+
+def _bounds(spec: DeviceSpec, energy_j: FloatArray, duration_s: FloatArray, parts: dict[str, FloatArray]) -> list[str]:
+    gap_s = parts["launch_gap"] / spec.context_idle_power_w
+    power_w = np.divide(energy_j, duration_s, out=np.zeros_like(energy_j), where=duration_s > 0)
+    conditions = [
+        duration_s <= 0,
+        gap_s > 0.5 * duration_s,
+        power_w > 0.95 * spec.power_cap_w,
+        parts["compute"] > parts["memory"],
+    ]
+    names = ["", "host_bound", "power_bound", "compute_bound"]
+    return [str(bound) for bound in np.select(conditions, names, default="memory_bound")]
+
+
+def _largest_below(flat: FlatTree, leaf_values: FloatArray) -> FloatArray:
+    """The largest leaf value at or below each node; 0 where there is no leaf."""
+    padded = np.concatenate([leaf_values, [0.0]])
+    bounds = np.stack([flat.leaf_start, flat.leaf_end], axis=1).ravel()
+    largest: FloatArray = np.maximum.reduceat(padded, bounds)[::2]
+    largest[flat.leaf_start == flat.leaf_end] = 0.0
+    return largest

@@ -1,0 +1,146 @@
+"""Harvesting: the distinct calls of a plan's models, spread over what they cost, the same ones every time."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from irene.errors import BadInput
+from irene.hardware.roofline import roofline_s
+from irene.hardware.spec import load_device
+from irene.measuring.harvest import choose_energy, dense, grid_calls, harvest, limit_cases, shorten, trace_calls
+from irene.measuring.plan import PrimitiveCase, load_primitive_cases
+from irene.primitives.call import Call
+from irene.primitives.kinds import kind_of
+from irene.primitives.work import count_work
+from irene.tracing import trace
+from irene.tracing.bundled_models import find_bundled
+from tests.tracing.tiny_models import tiny_config
+
+ROOT = Path(__file__).parents[2]
+_HARVEST = """
+primitives = "cases.jsonl.gz"
+[harvest]
+dtypes = ["bfloat16", "float32"]
+workloads = [[1, 16], [2, 8], [1, 4000]]
+models = ["{0}/bert", "{0}/mixtral"]
+[harvest.grid]
+dtypes = ["bfloat16"]
+linear = 20
+attention = 20
+[harvest.most]
+view = 0
+elementwise = 5
+[harvest.energy]
+gemm = 6
+other = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("plan")
+    for name in ("bert", "mixtral"):
+        (directory / name).mkdir()
+        (directory / name / "config.json").write_text(json.dumps(tiny_config(name).to_dict()))
+    path = directory / "plan.toml"
+    path.write_text(_HARVEST.format(directory))
+    return path
+
+
+@pytest.fixture(scope="module")
+def cases(plan: Path) -> list[PrimitiveCase]:
+    return harvest(plan)
+
+
+def test_harvest(cases: list[PrimitiveCase]) -> None:
+    assert len({case.key for case in cases}) == len(cases)
+    timed = [case for case in cases if case.weights != "host"]
+    kinds = Counter(kind_of(case.call) for case in timed)
+    assert kinds["view"] == 0 and kinds["elementwise"] == 5 and kinds["grouped_gemm"] > 0
+    energy = Counter(kind_of(case.call) for case in timed if case.energy)
+    assert energy["gemm"] == 6 and energy["norm"] == energy["embedding"] == 2
+    families = {family for case in timed for family in case.families.split(",")}
+    assert families == {"bert", "mixtral", "grid"}
+    cold = [case for case in timed if case.weights == "cold"]
+    assert cold and all(sum(s.bytes for s in c.call.tensors if s.weight) >= 1_000_000 for c in cold)
+    host = [case.call.op for case in cases if case.weights == "host"]
+    assert len(host) == len(set(host)) and "aten.view.default" in host
+
+
+def test_a_workload_that_a_model_refuses_stops_nothing(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = list(trace_calls([str(plan.parent / "bert")], [[1, 4000], [1, 8]], "bfloat16"))
+    assert calls and {family for _, family, _ in calls} == {"bert"}
+    assert "4000 is beyond" in capsys.readouterr().err
+
+
+def test_the_hash_seed_changes_nothing(plan: Path, cases: list[PrimitiveCase]) -> None:
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "irene.measuring.harvest", str(plan)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "gemm" in done.stdout
+    assert list(load_primitive_cases(plan.parent / "cases.jsonl.gz")) == cases
+
+
+@pytest.mark.parametrize("text", ["", "[harvest]\nmodels = []", "harvest = 3"])
+def test_a_plan_without_a_harvest(tmp_path: Path, text: str) -> None:
+    (tmp_path / "plan.toml").write_text(text)
+    with pytest.raises(BadInput, match=r"expected a table \[harvest\] with"):
+        harvest(tmp_path / "plan.toml")
+
+
+@pytest.mark.parametrize("name", ["bert-base-uncased", "google/gemma-2-2b", "google/gemma-3-1b-pt", "t5-base", "gpt2"])
+def test_two_layers_stand_for_all(name: str) -> None:
+    """Independent: the distinct calls of the whole model are those of the shortened one."""
+    bundled = find_bundled(name)
+    assert bundled is not None
+    whole, short = (
+        {leaf.call.signature for leaf in trace(config, seq_len=8).root.leaves if leaf.call is not None}
+        for config in (bundled.build_config(), shorten(bundled.build_config()))
+    )
+    assert short == whole
+
+
+def test_grid_calls_are_valid_and_random() -> None:
+    settings: dict[str, Any] = {"dtypes": ["bfloat16", "float32"], "linear": 40, "attention": 40}
+    calls = list(grid_calls(settings, random.Random(1)))
+    assert calls == list(grid_calls(settings, random.Random(1))) != list(grid_calls(settings, random.Random(2)))
+    assert len({call for call, _ in calls}) > 100
+    for call, dtype in calls:
+        assert {spec.dtype for spec in call.tensors} == {dtype}
+        assert count_work(call).matmul_flop > 0
+    assert dense((2, 3, 4), "float32", order=(0, 2, 1)).stride == (12, 1, 4)
+
+
+def _linears(count: int) -> list[PrimitiveCase]:
+    sizes = [(64 * (1 + index), 64) for index in range(count)]
+    calls = [
+        Call("aten.linear.default", (dense((16, k), "bfloat16"), dense((n, k), "bfloat16"), None), (), ())
+        for n, k in sizes
+    ]
+    return [PrimitiveCase(call, "hot", "x", False, "bfloat16") for call in calls]
+
+
+def test_energy_is_measured_for_small_and_large_alike() -> None:
+    spec, cases = load_device("h200"), _linears(100)
+    chosen = [case for case in choose_energy(cases, {"gemm": 10}, spec, random.Random(3)) if case.energy]
+    ranked = sorted(cases, key=lambda case: roofline_s(count_work(case.call), case.dtype, spec))
+    places = sorted([case.key for case in ranked].index(case.key) // 10 for case in chosen)
+    assert places == list(range(10))
+    assert sum(case.energy for case in choose_energy(cases, {"other": 500}, spec, random.Random(3))) == 100
+    assert not any(case.energy for case in choose_energy(cases, {}, spec, random.Random(3)))
+
+
+def test_at_most_so_many_of_a_kind() -> None:
+    cases = _linears(30)
+    assert len(limit_cases(cases, {"gemm": 7}, random.Random(0))) == 7
+    assert len(limit_cases(cases, {"other": 8}, random.Random(0))) == 8
+    assert limit_cases(cases, {}, random.Random(0)) == cases

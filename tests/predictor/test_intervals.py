@@ -1,0 +1,48 @@
+"""Half-widths of intervals: the finite-sample quantile, its coverage, and what is done where errors are few."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from irene.predictor.intervals import Intervals, calibrate, conformal_half_width
+
+
+@pytest.mark.parametrize(("count", "place"), [(1, 1), (9, 9), (10, 10), (19, 18), (99, 90), (100, 91)])
+def test_the_finite_sample_quantile(count: int, place: int) -> None:
+    """The ceil(0.9 (n + 1))-th smallest, signs ignored, and the largest where n is too small for that."""
+    errors = [(-1) ** i * i / 100 for i in range(count, 0, -1)]
+    assert conformal_half_width(errors) == pytest.approx(place / 100)
+
+
+def test_it_covers_nine_in_ten() -> None:
+    generator = np.random.default_rng(0)
+    covered = []
+    for _ in range(400):
+        errors = generator.standard_t(3, size=60)
+        covered.append(np.abs(errors[30:]) <= conformal_half_width(errors[:30].tolist()))
+    assert 0.88 < np.mean(covered) < 0.93  # 28 of 31 places: 0.903 expected
+
+
+def test_groups_with_few_errors_fall_back_to_all() -> None:
+    kinds = [("gemm", 0.1)] * 10 + [("softmax", 0.5)] * 9
+    intervals = calibrate(kinds, [("eager", 0.2)] * 10)
+    assert intervals.by_kind == {"gemm": 0.1}
+    assert intervals.of_kind("gemm", "interpolated") == 0.1
+    assert intervals.of_kind("softmax", "interpolated") == intervals.any_kind == 0.5
+    assert intervals.of_regime("eager") == intervals.of_regime("host_bound") == 0.2
+
+
+def test_without_errors_it_is_a_factor_of_two() -> None:
+    intervals = calibrate([], [])
+    assert intervals.of_regime("eager") == intervals.any_kind == math.log(2)
+
+
+def test_outside_the_data_it_is_wider() -> None:
+    intervals = Intervals({"gemm": 0.1}, 0.3, {}, 0.2)
+    widths = [intervals.of_kind("gemm", p) for p in ("measured", "interpolated", "extrapolated", "transferred")]
+    assert widths == [0.1, 0.1, 0.2, 0.2]
+    assert intervals.of_kind("gemm", "fallback") == math.log(10)
+    assert Intervals({}, 3.0, {}, 0.2).of_kind("unknown", "fallback") == 3.0

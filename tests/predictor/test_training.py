@@ -1,0 +1,160 @@
+"""A predictor fitted on rows that follow a law predicts that law; the rows' order, and nothing else, is ignored."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import irene
+from irene.errors import BadDataset
+from irene.hardware.spec import load_device
+from irene.model_tree.serialization import decompress_tree
+from irene.predictor import train
+from irene.predictor.aggregation import fit_weights
+from irene.predictor.bundle import save_bundle
+from irene.predictor.leaf_model import LeafValues
+from irene.predictor.placement import place_leaves
+from irene.predictor.predictor import Predictor
+from irene.predictor.training import fit
+from irene.predictor.training_data import SITE_FOLDS, family_fold, gather_primitives, gather_wholes, site_folds
+from irene.primitives.sites import site_of_call
+from tests.predictor import made_law
+from tests.predictor.made_law import gelu, law_s, law_w, linear
+
+SPEC = load_device("h200")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_it_learns_the_law_between_the_points(fitted: Predictor) -> None:
+    calls = [linear(1024, 768, 1024), linear(4096, 2048, 1024), linear(1024, 3072, 1024, "float32"), gelu(1536, 2048)]
+    estimates = fitted.predict_primitives(calls, [c.outputs[0].dtype for c in calls], ["hot"] * 4)
+    law = np.array([(law_s(call), law_w(call)) for call in calls])
+    np.testing.assert_allclose(estimates.duration_s, law[:, 0], rtol=0.25)
+    np.testing.assert_allclose(estimates.power_w, law[:, 1], rtol=0.1)
+    assert estimates.provenance == ("interpolated",) * 4
+
+
+def test_it_learns_the_points(fitted: Predictor) -> None:
+    calls = made_law.law_calls()
+    estimates = fitted.predict_primitives(calls, [c.outputs[0].dtype for c in calls], ["hot"] * len(calls))
+    law_j = np.array([law_s(call) * law_w(call) for call in calls])
+    assert np.mean(np.abs(estimates.energy_j / law_j - 1)) < 0.03
+    assert set(estimates.provenance) == {"measured"}
+    assert ((estimates.low_j < law_j) & (law_j < estimates.high_j)).mean() > 0.9
+
+
+def test_it_learns_the_host_and_the_wholes(fitted: Predictor, rows: pd.DataFrame) -> None:
+    assert fitted.host.factor == pytest.approx(made_law.HOST_FACTOR, rel=0.01)
+    for row in rows[rows["level"] == "model"].itertuples():
+        prediction = fitted.predict(decompress_tree(str(row.tree)))
+        assert prediction.duration_s == pytest.approx(row.duration_s, rel=0.1), row.case
+        assert prediction.energy_j == pytest.approx(row.energy_j, rel=0.1), row.case
+        assert prediction.interval_j[0] < row.energy_j < prediction.interval_j[1]
+
+
+def test_weights_carry_what_a_model_costs_more(fitted: Predictor) -> None:
+    tree = made_law.tree_of([linear(4096, 768, 1024), gelu(4096, 4096)] * 6, "cuda_graph")
+    above = fitted.predict(tree).energy_j / fitted.sum_of_leaves_j(tree)
+    assert above == pytest.approx(made_law.EAGER_ENERGY, abs=0.04)
+
+
+def test_the_calibrated_whole_is_the_predicted_whole(fitted: Predictor, rows: pd.DataFrame) -> None:
+    """The account that training calibrates on has, with the same leaves and weights, the root's very energy."""
+    (whole, *_), tree = gather_wholes(rows, SPEC), rows[rows["case"] == "bert-4096|cuda_graph"]["tree"].iloc[0]
+    alone = fitted.leaves.predict(whole.leaves.table)
+    placed = place_leaves(whole.leaves, alone, fitted.weights, fitted.host, whole.execution, SPEC)
+    assert (whole.execution, whole.family) == ("cuda_graph", "bert")
+    assert fitted.predict(decompress_tree(tree)).energy_j == pytest.approx(placed.energy_j.sum(), rel=1e-12)
+    asked = LeafValues(alone.duration_s, np.full(len(alone.power_w), 1000.0))
+    capped = place_leaves(whole.leaves, asked, fit_weights([]), fitted.host, "cuda_graph", SPEC)
+    assert capped.energy_j.sum() / capped.duration_s.sum() == pytest.approx(SPEC.power_cap_w)
+    assert capped.energy_j.sum() == pytest.approx(asked.energy_j[whole.leaves.row_of_leaf].sum())
+
+
+def test_the_same_rows_give_the_same_bytes_in_any_order(fitted: Predictor, rows: pd.DataFrame, tmp_path: Path) -> None:
+    shuffled = rows.sample(frac=1, random_state=5)
+    assert not shuffled["case"].reset_index(drop=True).equals(rows["case"])
+    assert digests(save_bundle(fitted, tmp_path / "a")) == digests(save_bundle(fit(shuffled), tmp_path / "b"))
+    other = fit(rows, seed=1)
+    assert digests(save_bundle(other, tmp_path / "c")) != digests(tmp_path / "a")
+
+
+def test_reference_calls_teach_nothing(fitted: Predictor, rows: pd.DataFrame, tmp_path: Path) -> None:
+    apart = rows.assign(reference=True, duration_s=rows["duration_s"] * 7)
+    both = pd.concat([rows, apart])
+    both.attrs |= rows.attrs
+    assert digests(save_bundle(fit(both), tmp_path / "a")) == digests(save_bundle(fitted, tmp_path / "b"))
+
+
+def test_folds_hold_out_whole_sites(rows: pd.DataFrame) -> None:
+    data = gather_primitives(rows, SPEC)
+    for fold in range(SITE_FOLDS):
+        left = {site_of_call(call) for call in data.without_site_fold(fold).timed.calls}
+        out = {
+            site_of_call(c) for c, at in zip(data.timed.calls, site_folds(data.timed.calls), strict=True) if at == fold
+        }
+        assert left and out and not left & out
+
+
+def test_the_predictor_says_who_it_is(fitted: Predictor) -> None:
+    info = fitted.info
+    assert (info.name, info.version) == ("irene-h200", irene.__version__)
+    assert info.trained_on == "80 timed and 80 metered primitives, 12 modules and models"
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (lambda rows: rows[:0], "0 timed and 0 metered"),
+        (lambda rows: rows[rows["method"] == "events"], "80 timed and 0 metered"),
+        (lambda rows: rows[rows["name"] == "linear"], "40 timed and 40 metered"),
+    ],
+)
+def test_too_few_rows(rows: pd.DataFrame, kept: object, words: str) -> None:
+    with pytest.raises(BadDataset, match=words):
+        fit(kept(rows))  # type: ignore[operator]
+
+
+def test_rows_without_host_costs(rows: pd.DataFrame) -> None:
+    bare = rows.copy()
+    bare.attrs = {}
+    with pytest.raises(BadDataset, match="host costs"):
+        fit(bare)
+
+
+def test_primitives_alone_are_enough(rows: pd.DataFrame) -> None:
+    fitted = fit(rows[rows["level"] == "primitive"])
+    assert fitted.host.factor == 1.0
+    assert fitted.intervals.any_regime == pytest.approx(np.log(2))
+    tree = made_law.tree_of([linear(512, 768, 1024), made_law.UNKNOWN])
+    assert fitted.predict(tree).energy_j > fitted.predict(made_law.tree_of([linear(512, 768, 1024)])).energy_j
+
+
+def test_train_leaves_the_reserve_out(rows: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserved = rows[rows["families"] == "bert"].assign(families="bart,gemma", case="reserved")
+    every = pd.concat([rows, reserved])
+    every.attrs |= rows.attrs
+    monkeypatch.setattr("irene.dataset.store.load_rows", lambda _: every)
+    folder = train("data", tmp_path / "bundle")
+    assert re.search("12 modules and models", (folder / "bundle.json").read_text())
+
+
+def test_a_fold_of_families_is_held_out_whole_and_the_grid_stays(rows: pd.DataFrame) -> None:
+    primitives = rows[rows["level"] == "primitive"].copy()
+    held, other = (
+        "bert",
+        next(name for name in ("gpt2", "opt", "t5", "vit") if family_fold(name) != family_fold("bert")),
+    )
+    primitives["families"] = [held, other, "grid", f"{held},{other}"] * (len(primitives) // 4)
+    data = gather_primitives(primitives, SPEC)
+    left = data.without_family_fold(family_fold(held))
+    assert all(folds - {family_fold(held)} for folds in left.timed_folds)
+    assert len(left.timed.calls) == sum(1 for folds in data.timed_folds if folds != {family_fold(held)})
