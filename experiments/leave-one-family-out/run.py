@@ -21,6 +21,7 @@ from irene.evaluation.noise import regime_of, tabulate_noise
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BEGIN, END = "<!-- written by run.py: begin -->", "<!-- written by run.py: end -->"
+FRONT_MARKS = ("<!-- errors: begin -->", "<!-- errors: end -->")
 CASE_COLUMNS = [
     "held_out", "family", "level", "kind", "name", "model", "path", "batch_size", "seq_len", "dtype", "execution",
     "weights", "gpu_utilization_pct", "measured_energy_j", "predicted_energy_j", "low_j", "high_j",
@@ -66,7 +67,9 @@ def main() -> None:
     }
     text = "\n".join(f"## {title}\n\n{body.rstrip()}\n" for title, body in sections.items())
     (HERE / "table.md").write_text(f"# Leave one family out\n\nAll numbers are per cent errors.\n\n{text}", "utf-8")
-    write_result(to_markdown(main_rows(table)[[*SHORT, *table.columns[table.columns.get_loc("coverage_pct") + 1 :]]]))
+    shown = main_rows(table)[[*SHORT, *table.columns[table.columns.get_loc("coverage_pct") + 1 :]]]
+    write_between_marks(HERE / "README.md", to_markdown(shown))
+    write_between_marks(ROOT / "README.md", to_markdown(front_rows(table)), *FRONT_MARKS)
 
 
 def main_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -122,12 +125,20 @@ def compare_seeds(tables: dict[int, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(means).reset_index()
 
 
-def write_result(markdown: str) -> None:
-    """Replace what stands between the two marks of the README."""
-    readme = HERE / "README.md"
-    before, rest = readme.read_text("utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n\n{markdown.rstrip()}\n\n{END}{after}", "utf-8")
+def front_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """What the project's front page shows: energy, families held out, the reserve apart; primitives above 20 us."""
+    energy = table[(table["quantity"] == "energy") & (table["held_out"] != "site")]
+    brief = energy[(energy["level"] != "primitive") | (energy["regime"] == "above 20 us")]
+    columns = ["held_out", "level", "execution", "regime", "cases", "families", "family_mean_mape_pct", "p90_ape_pct"]
+    columns += ["coverage_pct", "noise_floor_pct", "card_noise_pct"]
+    return brief[[*columns, *(name for name in table.columns if name.startswith(("power_cap", "flop_", "sum_of")))]]
+
+
+def write_between_marks(readme: Path, markdown: str, begin: str = BEGIN, end: str = END) -> None:
+    """Replace what stands between two marks of a README."""
+    before, rest = readme.read_text("utf-8").split(begin)
+    after = rest.split(end)[1]
+    readme.write_text(f"{before}{begin}\n\n{markdown.rstrip()}\n\n{end}{after}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ class FakeMachine:
             lambda t: 200.0, update_period_s=0.004, read_duration_s=0.0002, clock=time.monotonic
         )
         self.device = torch.device("cpu")
+        torch.set_num_threads(1)  # where other processes compute, two threads wait for each other for milliseconds
         self.before = before
         self.prepared: list[str] = []
         self.captured_kernels = {"kernel": 1}

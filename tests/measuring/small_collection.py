@@ -10,13 +10,16 @@ from __future__ import annotations
 import functools
 import json
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from irene.dataset.journal import read_journal_rows
 from irene.measuring import collecting, starting
 from irene.measuring.collecting import collect
-from irene.measuring.plan import ModelCase, PrimitiveCase, save_primitive_cases
+from irene.measuring.plan import ModelCase, PrimitiveCase, load_plan, save_primitive_cases
 from irene.measuring.references import Reference
 from irene.measuring.window import measure_counter_period, measure_idle_power, measure_window
 from irene.model_tree.tree import Workload
@@ -35,7 +38,7 @@ def primitive(op: str, *sizes: int, energy: bool = True, weights: str = "hot") -
 def write_plan(directory: Path) -> Path:
     """Five primitives, two of them with time alone, one host cost; a model, eager and captured, and a module of it."""
     (directory / "model").mkdir(parents=True)
-    (directory / "model" / "config.json").write_text(json.dumps(tiny_config("bert").to_dict()))
+    (directory / "model" / "config.json").write_text(json.dumps(tiny_config("bert", num_hidden_layers=1).to_dict()))
     cases = [primitive("aten.relu.default", 8 + i, energy=i > 1) for i in range(PRIMITIVES)]
     save_primitive_cases([*cases, primitive("aten.relu.default", 8, weights="host")], directory / "cases.jsonl.gz")
     plan = directory / "plan.toml"
@@ -56,6 +59,35 @@ def shorten(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     bert = ModelCase(str(directory / "model"), Workload(1, 4, None, "float32"))
     references = (Reference("neg", primitive("aten.neg.default", 9), eager=True), Reference("bert", bert))
     monkeypatch.setattr(collecting, "REFERENCES", references)
+
+
+def rows_in(directory: Path) -> list[dict[str, Any]]:
+    return list(read_journal_rows(directory))
+
+
+def keys_of(rows: list[dict[str, Any]]) -> Counter[tuple[str, int, str]]:
+    return Counter((row["case"], row["repeat"], row["method"]) for row in rows)
+
+
+def captured_in(directory: Path) -> list[dict[str, Any]]:
+    return [r for r in rows_in(directory) if r["execution"] == "cuda_graph" and r["level"] != "primitive"]
+
+
+def expect_complete(plan: Path, directory: Path) -> None:
+    """Every case of the plan once, repeats where the protocol wants them, no row twice."""
+    keys = keys_of(rows_in(directory))
+    assert set(keys.values()) == {1}
+    loaded = load_plan(plan)
+    timed = {case.key for case in loaded.primitives if case.weights != "host"}
+    assert {case for case, repeat, method in keys if method == "events"} == timed
+    windows = {case for case, repeat, method in keys if method == "window" and not case.startswith("reference")}
+    assert windows == {c.key for c in loaded.primitives if c.energy and c.weights != "host"} | {
+        case.key for case in loaded.models
+    }
+
+
+def same_but_checked(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:
+    return [r | {"kernels_as_eager": None} for r in old] == [r | {"kernels_as_eager": None} for r in new[: len(old)]]
 
 
 if __name__ == "__main__":

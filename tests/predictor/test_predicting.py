@@ -14,6 +14,7 @@ from irene.errors import BadInput, UnknownName
 from irene.model_tree.tree import ModelTree, Node, Workload
 from irene.predictor.prediction import PROVENANCES, Prediction
 from irene.predictor.predictor import Predictor
+from irene.primitives.work import count_work
 from tests.predictor.made_law import UNKNOWN, VIEW, gelu, leaf, linear, tree_of
 
 MODELS = ("bert-base-uncased", "gpt2", "google-t5/t5-small", "albert-base-v2", "google/vit-base-patch16-224")
@@ -63,6 +64,24 @@ def test_the_root_alone_is_the_root(shipped: Predictor, tree: ModelTree) -> None
         p = shipped.predict(tree.with_workload(execution=execution))
         assert p.values.isolated_energy_j[0] == pytest.approx(p.energy_j)
         assert (p.values.isolated_energy_j > 0)[p.values.energy_j > 0].all()
+
+
+def test_parts_by_hand(shipped: Predictor) -> None:
+    """Static is idle power while it runs; the rest goes where the roofline's two times say."""
+    wide, thin = linear(8192, 8192, 8192), linear(1, 8192, 8192)
+    p = shipped.predict(tree_of([wide, thin], "cuda_graph"))
+    for name, call in (("linear#0", wide), ("linear#1", thin)):
+        node = p.node(f"block0/{name}")
+        work, static_j = count_work(call), node.breakdown_j["static"]
+        compute, memory = work.flop / 989.4e12, work.traffic_bytes / 4.8e12
+        assert 0.75 < static_j / (120 * node.duration_s) <= 1.0 + 1e-9  # the power cap stretches time
+        assert node.breakdown_j["compute"] == pytest.approx((node.energy_j - static_j) * compute / (compute + memory))
+        assert node.bound == ("power_bound" if call is wide else "memory_bound")
+
+
+def test_a_view_alone_costs_nothing_on_the_gpu(shipped: Predictor) -> None:
+    estimates = shipped.predict_primitives([VIEW], ["bfloat16"], ["hot"])
+    assert (estimates.energy_j[0], estimates.duration_s[0], estimates.power_w[0]) == (0.0, 0.0, 0.0)
 
 
 def test_a_primitive_alone_is_what_a_loop_of_it_costs(shipped: Predictor) -> None:
