@@ -74,19 +74,32 @@ def test_ctrl_c_keeps_every_finished_row(plan: Path, tmp_path: Path) -> None:
     assert rows_in(tmp_path / "out")[: len(kept)] == kept or same_but_checked(kept, rows_in(tmp_path / "out"))
 
 
+def test_a_stop_within_the_first_references_leaves_none_out(plan: Path, tmp_path: Path) -> None:
+    machine = FakeMachine()
+
+    def interrupt(key: str) -> None:
+        if machine.prepared:
+            raise KeyboardInterrupt
+
+    machine.before = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        collect(plan, tmp_path / "out", machine=machine)
+    assert [row["case"] for row in rows_in(tmp_path / "out")] == ["reference|neg"]
+    collect(plan, tmp_path / "out", machine=FakeMachine())
+    names = [row["case"] for row in rows_in(tmp_path / "out")]
+    assert names[:2] == ["reference|neg", "reference|bert"] and names.count("reference|neg") == 2
+
+
 def test_a_full_disk_keeps_every_finished_row(plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory, written, really_write = tmp_path / "out", [0], os.write
+    directory, sizes, really_write = tmp_path / "out", list[int](), os.write
 
     def write(descriptor: int, data: bytes) -> int:
-        if written[0] >= 6:  # half of the line fits
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if written[0] > 6 else _write_half(descriptor, data)
-        written[0] += 1
+        sizes.append(len(data))
+        if len(sizes) == 7:  # half of this row still fits
+            return really_write(descriptor, data[: len(data) // 2])
+        if len(sizes) > 7 and b'"reason":' not in data:  # no rows any more; a short line about a skipped case would
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return really_write(descriptor, data)
-
-    def _write_half(descriptor: int, data: bytes) -> OSError:
-        really_write(descriptor, data[: len(data) // 2])
-        written[0] += 1
-        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "write", write)
     monkeypatch.setattr("irene.dataset.store.replace_file", _raise_full)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._pytree import tree_leaves
 
 from irene.errors import BadInput, Untraceable
 from irene.measuring.operands import make_operands, make_tensor
@@ -78,29 +79,32 @@ def _run(call: Call) -> object:
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "limit"),
     [
-        Call("aten.embedding.default", (dense(3, 4), dense(500, dtype=INT))),
-        Call("aten.gather.default", (dense(9, 2), 1, dense(9, 500, dtype=INT))),
-        Call("aten.gather.default", (dense(9, 2), -1, dense(9, 500, dtype=INT))),
-        Call("aten.index_select.default", (dense(2, 9), 0, dense(500, dtype=INT))),
-        Call("aten.take.default", (dense(2, 3), dense(500, dtype=INT))),
-        Call("aten.take_along_dim.default", (dense(2, 9), dense(500, 9, dtype=INT), 0)),
-        Call("aten.take_along_dim.default", (dense(2, 2), dense(500, dtype=INT))),
-        Call("aten.index.Tensor", (dense(9, 2), (None, dense(500, dtype=INT)))),
-        Call("aten.index_put_.default", (dense(2, 9), (dense(500, dtype=INT),), dense(500, 9))),
-        Call("aten.scatter_.value", (dense(500, 2), 1, dense(500, 2, dtype=INT), 1.0)),
-        Call("aten.scatter_add.default", (dense(2, 9), 0, dense(50, 9, dtype=INT), dense(50, 9))),
-        Call("aten.index_add_.default", (dense(2, 9), 0, dense(50, dtype=INT), dense(50, 9))),
-        Call("aten.index_copy.default", (dense(2, 9), 0, dense(50, dtype=INT), dense(50, 9))),
-        Call("aten.index_fill_.int_Scalar", (dense(2, 9), 0, dense(50, dtype=INT), 1)),
-        Call("aten.one_hot.default", (dense(50, dtype=INT), 3)),
+        (Call("aten.embedding.default", (dense(3, 4), dense(500, dtype=INT))), 3),
+        (Call("aten.gather.default", (dense(9, 2), 1, dense(9, 500, dtype=INT))), 2),
+        (Call("aten.gather.default", (dense(2, 3), -1, dense(2, 500, dtype=INT))), 3),
+        (Call("aten.index_select.default", (dense(2, 9), 0, dense(500, dtype=INT))), 2),
+        (Call("aten.take.default", (dense(2, 3), dense(500, dtype=INT))), 6),
+        (Call("aten.take_along_dim.default", (dense(2, 9), dense(500, 9, dtype=INT), 0)), 2),
+        (Call("aten.take_along_dim.default", (dense(2, 2), dense(500, dtype=INT))), 4),
+        (Call("aten.index.Tensor", (dense(9, 2), (None, dense(500, dtype=INT)))), 2),
+        (Call("aten.index_put_.default", (dense(2, 9), (dense(500, dtype=INT),), dense(500, 9))), 2),
+        (Call("aten.scatter_.value", (dense(500, 2), 1, dense(500, 2, dtype=INT), 1.0)), 2),
+        (Call("aten.scatter_add.default", (dense(2, 9), 0, dense(50, 9, dtype=INT), dense(50, 9))), 2),
+        (Call("aten.index_add_.default", (dense(2, 9), 0, dense(50, dtype=INT), dense(50, 9))), 2),
+        (Call("aten.index_copy.default", (dense(2, 9), 0, dense(50, dtype=INT), dense(50, 9))), 2),
+        (Call("aten.index_fill_.int_Scalar", (dense(2, 9), 0, dense(50, dtype=INT), 1)), 2),
+        (Call("aten.one_hot.default", (dense(50, dtype=INT), 3)), 3),
     ],
-    ids=lambda call: call.op,
+    ids=lambda value: value.op if isinstance(value, Call) else "",
 )
-def test_indices_stay_inside(call: Call) -> None:
+def test_indices_stay_inside(call: Call, limit: int) -> None:
     """On a GPU one index beyond the end breaks the CUDA context, and all that follows with it."""
     _run(call)
+    args, _ = make_operands(call, CPU, generator())
+    indices = [t for t in tree_leaves(args) if isinstance(t, torch.Tensor) and t.dtype == torch.int64]
+    assert {int(value) for tensor in indices for value in tensor.flatten()} == set(range(limit))
 
 
 def test_a_boolean_mask_is_refused() -> None:

@@ -29,17 +29,20 @@ def test_shape_is_that_of_torch(
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size", "masked", "strides"),
+    ("dtype", "size", "masked", "plain", "strides"),
     [
-        (torch.bfloat16, 64, False, (24576, 64, 768, 1)),  # cuDNN: as the query, heads interleaved
-        (torch.bfloat16, 64, True, (24576, 64, 768, 1)),
-        (torch.float32, 64, False, (24576, 64, 768, 1)),  # memory-efficient: interleaved
-        (torch.bfloat16, 66, False, (27648, 2304, 72, 1)),  # flash: a slice of heads padded to 72
-        (torch.float64, 64, False, (24576, 2048, 64, 1)),  # plain: contiguous
+        (torch.bfloat16, 64, False, False, (24576, 64, 768, 1)),  # cuDNN: as the query, heads interleaved
+        (torch.bfloat16, 64, True, False, (24576, 64, 768, 1)),
+        (torch.bfloat16, 64, False, True, (24576, 2048, 64, 1)),
+        (torch.float32, 64, False, False, (24576, 64, 768, 1)),  # memory-efficient: interleaved, whatever the query is
+        (torch.float32, 64, False, True, (24576, 64, 768, 1)),
+        (torch.bfloat16, 66, False, True, (27648, 2304, 72, 1)),  # flash: a slice of heads padded to 72
+        (torch.float64, 64, False, False, (24576, 2048, 64, 1)),  # plain math: contiguous
     ],
 )
-def test_layout(dtype: torch.dtype, size: int, masked: bool, strides: tuple[int, ...]) -> None:
+def test_layout(dtype: torch.dtype, size: int, masked: bool, plain: bool, strides: tuple[int, ...]) -> None:
     query = torch.empty(2, 32, 12, size, dtype=dtype, device="meta").transpose(1, 2)
+    query = query.contiguous() if plain else query
     mask = torch.ones(1, 1, 32, 32, dtype=torch.bool, device="meta") if masked else None
     assert attend_on_meta(query, query, query, mask).stride() == strides
 
