@@ -7,6 +7,7 @@ IreneError
     BadBundle         a predictor file that is corrupt, or newer than this version
     BadDataset        rows that cannot be read
     Untraceable       a model that cannot be traced, with the reason
+    CannotWrite       an output folder that takes no more bytes (it lives in irene.dataset.journal)
   MeterError          a meter that cannot read, or readings that make no measurement
     NotSupported      the device does not offer this reading
     NoMeasurement     a window with too few ticks or no difference: never 0 J
