@@ -60,6 +60,7 @@ def collect(
             run = _Collection(plan, machine, journal)
             run.measure_references(only_new=not note_start(directory, plan, machine))
             checking_s = _CHECK_S * len(run.unchecked_captures())
+            gc.freeze()  # every capture of a graph collects garbage first: among all objects it takes longer than timing
             run.measure(schedule(plan), None if end_s is None else end_s - _CLOSING_S - checking_s)
             run.measure_references()
             run.check_kernels(same_kernels, None if end_s is None else end_s - 10.0)
@@ -67,6 +68,8 @@ def collect(
         with suppress(IreneError, OSError):
             _finish(directory, same_kernels)
         raise
+    finally:
+        gc.unfreeze()
     _finish(directory, same_kernels)
     return directory
 
@@ -242,12 +245,14 @@ class _Collection:
         except Exception as error:  # a model's own code may raise anything: one case must not stop all others
             lines = str(error).strip().splitlines() or [""]
             reason = f"{type(error).__name__}: {lines[0][:300]}"
+            if isinstance(error, torch.cuda.OutOfMemoryError):
+                self.machine.release()  # raises where memory is lost: then it is not this case's fault
             self.skipped[key] = reason
             self.journal.append_skip(key, reason)
             tqdm.write(f"skipped {key[:90]}: {reason}", file=sys.stderr)
             gc.collect()
+            # A broken CUDA context, allocator or driver raises here: better to end than to skip all that follows.
             self.machine.release()
-            # A broken CUDA context or driver raises here: better to end than to skip all that follows.
             self.machine.synchronize()
             self.machine.meter.read_energy_j()
 

@@ -12,16 +12,19 @@ import random
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from irene.dataset.families import family_of
+from irene.dataset.families import GRID, family_of
 from irene.errors import BadInput
 from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import DeviceSpec, load_device
+from irene.measuring.grid import grid_calls
 from irene.measuring.plan import PrimitiveCase, read_plan_file, save_primitive_cases
+from irene.measuring.resizing import resized_calls
+from irene.measuring.shortening import shorten
 from irene.model_tree.tree import Workload
-from irene.primitives.call import Call, TensorSpec
+from irene.primitives.call import Call
 from irene.primitives.kinds import kind_of
 from irene.primitives.work import count_work
 from irene.tracing.sources import load_config
@@ -29,11 +32,6 @@ from irene.tracing.tracer import trace_config
 
 _COLD_FROM_BYTES = 1_000_000
 _LARGEST_BYTES = 16e9
-_LAYER_COUNTS = (
-    "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers", "num_decoder_layers",
-)  # fmt: skip
-_HEADS = (4, 8, 12, 16, 20, 25, 32, 40, 64)
-_HEAD_SIZES = (64, 64, 80, 96, 128, 128, 256)
 
 
 @dataclass(slots=True)
@@ -54,14 +52,15 @@ def harvest(plan_path: Path) -> list[PrimitiveCase]:
     host: dict[str, Call] = {}
     for dtype in settings["dtypes"]:
         for _, family, call in trace_calls(settings["models"], settings["workloads"], dtype):
-            smallest = host.get(call.op)
-            if smallest is None or _size(call) < _size(smallest):
-                host[call.op] = call
-            if kind_of(call) == "view" or _size(call) > _LARGEST_BYTES:
-                continue
-            found.setdefault((dtype, call), _Found(call, dtype, set())).families.add(family)
-    for call, dtype in grid_calls(settings.get("grid", {}), rng):
-        found.setdefault((dtype, call), _Found(call, dtype, {"grid"}))
+            _keep_smallest(host, call)
+            if _is_replayed(call):
+                found.setdefault((dtype, call), _Found(call, dtype, set())).families.add(family)
+    resized = list(resized_calls(settings.get("resized", {}), rng))
+    for call, dtype in chain(resized, grid_calls(settings.get("grid", {}), rng)):
+        if _is_replayed(call):
+            found.setdefault((dtype, call), _Found(call, dtype, {GRID}))
+    for call, _ in resized:
+        _keep_smallest(host, call)
     cases = []
     for item in found.values():
         for weights in ("hot", "cold") if _weight_bytes(item.call) >= _COLD_FROM_BYTES else ("hot",):
@@ -84,52 +83,6 @@ def trace_calls(models: Iterable[str], workloads: Iterable[list[int]], dtype: st
                 continue
             for call in dict.fromkeys(leaf.call for leaf in tree.root.leaves if leaf.call is not None):
                 yield model, family, call
-
-
-def shorten(config: Any) -> Any:
-    """The same architecture with two layers (or the period of its layer types)."""
-    layer_types = getattr(config, "layer_types", None)
-    keep = 2 if not layer_types else max(2, len(layer_types) // max(1, layer_types.count("full_attention")))
-    for name in _LAYER_COUNTS:
-        if isinstance(getattr(config, name, None), int):
-            setattr(config, name, min(keep, getattr(config, name)))
-    if layer_types:
-        config.layer_types = list(layer_types[:keep])
-    return config
-
-
-def grid_calls(settings: dict[str, Any], rng: random.Random) -> Iterable[tuple[Call, str]]:
-    """Random shapes beside those of models: linear layers and attention, log-uniform within the given ranges."""
-    for mode in settings.get("dtypes", []):
-        dtype = "float32" if mode == "tf32" else mode  # TF32 is a setting: its tensors are float32
-        for _ in range(int(settings.get("linear", 0))):
-            rows = _draw(rng, 1, 32768)
-            out_features, in_features = _draw(rng, 64, 28672, 64), _draw(rng, 64, 28672, 64)
-            if rows * out_features * in_features > 3e12:
-                continue
-            x, weight = dense((rows, in_features), dtype), dense((out_features, in_features), dtype, weight=True)
-            bias = dense((out_features,), dtype, weight=True) if rng.random() < 0.5 else None
-            yield Call("aten.linear.default", (x, weight, bias), (), (dense((rows, out_features), dtype),)), mode
-        for _ in range(int(settings.get("attention", 0))):
-            heads, head_size = rng.choice(_HEADS), rng.choice(_HEAD_SIZES)
-            kv_heads = rng.choice((heads, heads, heads // 4))
-            batch_size, seq_len = _draw(rng, 1, 64), _draw(rng, 16, 8192)
-            if batch_size * heads * seq_len * seq_len * head_size > 4e12 or heads % kv_heads:
-                continue
-            q, k = (dense((batch_size, seq_len, h, head_size), dtype, order=(0, 2, 1, 3)) for h in (heads, kv_heads))
-            kwargs = (("scale", None), ("enable_gqa", heads != kv_heads))
-            causal = rng.random() < 0.6
-            yield Call("aten.scaled_dot_product_attention.default", (q, k, k, None, 0.0, causal), kwargs, (q,)), mode
-
-
-def dense(shape: tuple[int, ...], dtype: str, weight: bool = False, order: tuple[int, ...] | None = None) -> TensorSpec:
-    """A contiguous tensor, its dimensions seen in another `order`."""
-    strides, step = [0] * len(shape), 1
-    for dim in reversed(range(len(shape))):
-        strides[dim] = step
-        step *= shape[dim]
-    order = order or tuple(range(len(shape)))
-    return TensorSpec(tuple(shape[d] for d in order), tuple(strides[d] for d in order), dtype, weight)
 
 
 def limit_cases(cases: list[PrimitiveCase], most: dict[str, int], rng: random.Random) -> list[PrimitiveCase]:
@@ -162,9 +115,16 @@ def _by_kind(cases: list[PrimitiveCase]) -> dict[str, list[PrimitiveCase]]:
     return by_kind
 
 
-def _draw(rng: random.Random, low: int, high: int, step: int = 1) -> int:
-    value: float = low * (high / low) ** rng.random()
-    return max(step, round(value / step) * step)
+def _is_replayed(call: Call) -> bool:
+    # In other dtypes torch loops over the groups and waits for their sizes, which no captured graph can do.
+    waits = call.name == "_grouped_mm" and call.tensors[0].dtype != "bfloat16"
+    return kind_of(call) != "view" and _size(call) <= _LARGEST_BYTES and not waits
+
+
+def _keep_smallest(smallest: dict[str, Call], call: Call) -> None:
+    """Of each op the smallest call: what it costs the host, not the device."""
+    if call.op not in smallest or _size(call) < _size(smallest[call.op]):
+        smallest[call.op] = call
 
 
 def _size(call: Call) -> int:

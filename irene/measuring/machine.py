@@ -70,7 +70,14 @@ class GpuMachine:
         return targets.count_kernels(target.run, self.device)
 
     def release(self) -> None:
+        """Give unused memory back to the driver; raises MeterError if the allocator no longer can."""
         torch.cuda.empty_cache()
+        unused_bytes = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        if unused_bytes > _RESERVED_BYTES:
+            raise MeterError(
+                f"torch keeps {unused_bytes / 1e9:.0f} GB of GPU memory that nothing uses, as after a capture that "
+                "failed; start the collection again with the same output, it goes on where it stopped."
+            )
 
     def describe(self) -> dict[str, Any]:
         import transformers

@@ -6,10 +6,11 @@ the row (`calls_per_replay`). Cold weights: consecutive calls rotate through mor
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,14 @@ from irene.measuring.operands import make_operands, make_tensor
 from irene.primitives.call import Call, TensorSpec
 
 L2_BYTES = 60 * 1024 * 1024  # an H200's, by its driver
-# Aimed at with the time of calls launched from Python, so small kernels, which are faster in a graph, fill less of it.
+# A replay is to last so long that its own launch, some microseconds, hardly counts.
 _TARGET_REPLAY_S = 2e-3
-_MAX_CALLS = 256
+_MAX_CALLS = 512
+# Calls launched from Python that take no longer than this may be launch-bound: how long the kernel runs is not known.
+_LAUNCH_BOUND_S = 15e-6
+_REPEATS = 7
+# Long replays agree with each other to a fraction of a per cent: fewer are enough.
+_LONG_REPEATS, _LONG_REPLAY_S = 3, 20e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +64,10 @@ def capture_replay(call: Call, weights: str, device: torch.device, seed: int = 0
         stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.inference_mode(), torch.cuda.stream(stream):
-            operator(*args, **kwargs)
+            with _refusing_to_wait():  # a capture that fails leaves the allocator unable to give memory back
+                operator(*args, **kwargs)
             duration_s = _time_once(lambda: operator(*args, **kwargs), device)
-            calls = max(len(rounds), min(_MAX_CALLS, math.ceil(_TARGET_REPLAY_S / max(duration_s, 1e-6))))
-            calls = math.ceil(calls / len(rounds)) * len(rounds)
+            calls = count_calls(duration_s, len(rounds))
             graph = torch.cuda.CUDAGraph()
             cycle = itertools.cycle(rounds)
             with torch.cuda.graph(graph, stream=stream):
@@ -79,6 +85,26 @@ def capture_replay(call: Call, weights: str, device: torch.device, seed: int = 0
     return Replay(run, calls)
 
 
+@contextlib.contextmanager
+def _refusing_to_wait() -> Iterator[None]:
+    """A call that waits for the device raises RuntimeError."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def count_calls(launched_s: float, rounds: int) -> int:
+    """How many calls a graph holds, whole rounds of operands, given the time of one call launched from Python.
+
+    >>> count_calls(40e-6, 1), count_calls(5e-6, 1), count_calls(1e-3, 3)
+    (50, 512, 3)
+    """
+    fewest = _MAX_CALLS if launched_s <= _LAUNCH_BOUND_S else min(_MAX_CALLS, math.ceil(_TARGET_REPLAY_S / launched_s))
+    return math.ceil(max(fewest, 1) / rounds) * rounds
+
+
 def launch_replay(call: Call, device: torch.device, seed: int = 0) -> Replay:
     """Launch the call from Python, one at a time: what an eager loop over it would cost."""
     operator = resolve_operator(call.op)
@@ -90,9 +116,18 @@ def launch_replay(call: Call, device: torch.device, seed: int = 0) -> Replay:
     return Replay(run, 1)
 
 
-def time_replay(replay: Replay, device: torch.device, repeats: int = 7) -> tuple[float, float]:
+def time_replay(replay: Replay, device: torch.device) -> tuple[float, float]:
     """Median seconds per call by CUDA events, and the spread of the repeats (interquartile range over median, %)."""
     replay.run()
+    first_s = _time_replays(replay, 1, device)[0]
+    times_s = sorted(_time_replays(replay, _REPEATS if first_s < _LONG_REPLAY_S else _LONG_REPEATS, device))
+    median_s = statistics.median(times_s)
+    quarter = len(times_s) // 4
+    return median_s / replay.calls, 100.0 * (times_s[-1 - quarter] - times_s[quarter]) / median_s
+
+
+def _time_replays(replay: Replay, repeats: int, device: torch.device) -> list[float]:
+    """Seconds of each of some replays, one after the other."""
     pairs = []
     for _ in range(repeats):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -101,10 +136,7 @@ def time_replay(replay: Replay, device: torch.device, repeats: int = 7) -> tuple
         end.record()
         pairs.append((start, end))
     torch.cuda.synchronize(device)
-    times_s = sorted(start.elapsed_time(end) * 1e-3 / replay.calls for start, end in pairs)
-    median_s = statistics.median(times_s)
-    quarter = len(times_s) // 4
-    return median_s, 100.0 * (times_s[-1 - quarter] - times_s[quarter]) / median_s
+    return [start.elapsed_time(end) * 1e-3 for start, end in pairs]
 
 
 def weight_bytes(call: Call) -> int:

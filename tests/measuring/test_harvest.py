@@ -9,16 +9,20 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
+import torch
 
 from irene.errors import BadInput
 from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import load_device
-from irene.measuring.harvest import choose_energy, dense, grid_calls, harvest, limit_cases, shorten, trace_calls
+from irene.measuring.grid import DTYPE_SHARES, dense, grid_calls
+from irene.measuring.harvest import choose_energy, harvest, limit_cases, trace_calls
 from irene.measuring.plan import PrimitiveCase, load_primitive_cases
-from irene.primitives.call import Call
+from irene.measuring.replaying import resolve_operator
+from irene.measuring.resizing import resized_calls
+from irene.measuring.shortening import shorten
+from irene.primitives.call import Call, TensorSpec
 from irene.primitives.kinds import kind_of
 from irene.primitives.work import count_work
 from irene.tracing import trace
@@ -109,15 +113,44 @@ def test_two_layers_stand_for_all(name: str) -> None:
     assert short == whole
 
 
-def test_grid_calls_are_valid_and_random() -> None:
-    settings: dict[str, Any] = {"dtypes": ["bfloat16", "float32"], "linear": 40, "attention": 40}
-    calls = list(grid_calls(settings, random.Random(1)))
-    assert calls == list(grid_calls(settings, random.Random(1))) != list(grid_calls(settings, random.Random(2)))
-    assert len({call for call, _ in calls}) > 100
-    for call, dtype in calls:
-        assert {spec.dtype for spec in call.tensors} == {dtype}
+@pytest.mark.parametrize("sort", ["linear", "product", "attention", "decoding"])
+def test_grid_calls_are_valid_and_random(sort: str) -> None:
+    calls = list(grid_calls({sort: 60}, random.Random(1)))
+    assert calls == list(grid_calls({sort: 60}, random.Random(1))) != list(grid_calls({sort: 60}, random.Random(2)))
+    assert len(calls) == 60 and len({call for call, _ in calls}) > 50
+    assert {mode for _, mode in calls} == set(DTYPE_SHARES)
+    assert {mode for _, mode in grid_calls({sort: 5, "dtypes": ["tf32"]}, random.Random(1))} == {"tf32"}
+    for call, mode in calls:
+        dtype = "float32" if mode == "tf32" else mode
+        assert {spec.dtype for spec in call.tensors} - {"bool"} == {dtype}
         assert count_work(call).matmul_flop > 0
+
+
+@pytest.mark.parametrize("sort", ["linear", "product", "attention", "decoding"])
+def test_grid_calls_are_what_torch_answers(sort: str) -> None:
+    """Independent: torch itself, on meta tensors, gives the output that the grid claims."""
+    for call, _ in grid_calls({sort: 30}, random.Random(4)):
+        args = [_on_meta(value) if isinstance(value, TensorSpec) else value for value in call.args]
+        out = resolve_operator(call.op)(*args, **dict(call.kwargs))
+        assert tuple(out.shape) == call.outputs[0].shape
+
+
+def _on_meta(spec: TensorSpec) -> torch.Tensor:
+    return torch.empty_strided(spec.shape, spec.stride, dtype=getattr(torch, spec.dtype), device="meta")
+
+
+def test_a_dense_tensor_seen_in_another_order() -> None:
     assert dense((2, 3, 4), "float32", order=(0, 2, 1)).stride == (12, 1, 4)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "t5", "mixtral", "vit"])
+def test_resized_recipes_run_and_differ(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(tiny_config(name).to_dict()))
+    settings = {"models": [str(tmp_path)], "count": 3}
+    calls = list(resized_calls(settings, random.Random(5)))
+    assert calls == list(resized_calls(settings, random.Random(5)))
+    widths = {call.outputs[0].shape[-1] for call, _ in calls if kind_of(call) == "gemm"}
+    assert len(widths) >= 3
 
 
 def _linears(count: int) -> list[PrimitiveCase]:
