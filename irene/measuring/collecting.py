@@ -60,7 +60,7 @@ def collect(
             run = _Collection(plan, machine, journal)
             run.measure_references(only_new=not note_start(directory, plan, machine))
             checking_s = _CHECK_S * len(run.unchecked_captures())
-            gc.freeze()  # every capture of a graph collects garbage first: among all objects it takes longer than timing
+            gc.freeze()  # every capture of a graph collects garbage first, and among all objects that takes long
             run.measure(schedule(plan), None if end_s is None else end_s - _CLOSING_S - checking_s)
             run.measure_references()
             run.check_kernels(same_kernels, None if end_s is None else end_s - 10.0)
