@@ -58,9 +58,9 @@ class Difference:
 
     `ratio` is other / base, `interval_ratio` its 90 % interval, in which shared errors cancel; `energy_j` is other -
     base, and `interval_j` the same interval in joules, the smaller of the two held at its prediction.
-    `is_significant`: the interval of the difference excludes zero (that of the ratio: one). `error_correlation` is that
-    of the two log errors, learned from predictions as alike as these (`likeness`) of models that the predictor had not
-    seen. `factor_per_sample` and `factor_per_token` turn the ratio and its interval into those per sample and per token.
+    `is_significant`: the interval of the difference excludes zero (that of the ratio: one). `error_correlation` is
+    that of the two log errors, learned from predictions as alike as these (`likeness`), of models that the predictor
+    had not seen. `factor_per_sample` and `factor_per_token` turn the ratio into that per sample and per token.
     """
 
     base: str
