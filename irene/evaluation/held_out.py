@@ -21,7 +21,7 @@ _BUNDLES = "bundles"
 
 
 def load_held_out(dataset_dir: str | Path, cases_file: str | Path, seed: int = 0, jobs: int = 2) -> pd.DataFrame:
-    """Judged cases of leave-one-family-out (the columns of `judge`, with `family` and noise): each predicted without it.
+    """Judged cases of leave-one-family-out: the columns of `judge`, with `family`, and noise as `attach_noise` adds it.
 
     They are read from `cases_file` (Parquet) if that was made from the same rows by the same code with the same seed,
     else judged, which takes minutes, and written there. The reserved families are not among them. Raises BadDataset.
@@ -32,7 +32,8 @@ def load_held_out(dataset_dir: str | Path, cases_file: str | Path, seed: int = 0
     path = Path(cases_file)
     stamp = _stamp(Path(dataset_dir), seed)
     if path.is_file() and (parquet.read_schema(path).metadata or {}).get(_KEY) == stamp:
-        return parquet.read_table(path).to_pandas()
+        cases: pd.DataFrame = parquet.read_table(path).to_pandas()
+        return cases
     judged = _judge(dataset_dir, seed, jobs)
     table = pa.Table.from_pandas(judged, preserve_index=False)
     path.parent.mkdir(parents=True, exist_ok=True)

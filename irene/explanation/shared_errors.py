@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from irene.hardware.spec import load_device
 from irene.predictor.intervals import LEVEL
 from irene.predictor.placement import HOST_BOUND_SHARE
 from irene.predictor.prediction import Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 SHIPPED = Path(__file__).parent / "errors_shared"
@@ -135,6 +139,21 @@ def fit_shared_errors(residuals: Iterable[Residual]) -> dict[str, Sharing]:
     for a, b in combinations(found, 2):
         groups.setdefault(likeness((a.architecture, b.architecture), (a.regime, b.regime)), []).append((a, b))
     return {name: _fit_class(groups[name]) for name in LIKENESSES if len(groups.get(name, ())) >= _FEWEST_PAIRS}
+
+
+def residuals_of(judged: pd.DataFrame) -> list[Residual]:
+    """The residuals of the models among judged cases (`irene.evaluation.cross_validation`), in their order."""
+    models = judged[(judged["level"] == "model") & (judged["method"] == "window")]
+    idle_w = load_device("h200").context_idle_power_w
+    found = []
+    for case in models.to_dict("records"):
+        waits = case["predicted_wait_j"] / idle_w / case["predicted_duration_s"]
+        is_waiting = case["execution"] == "eager" and waits > HOST_BOUND_SHARE
+        error = math.log(case["predicted_energy_j"] / case["measured_energy_j"])
+        width = 0.5 * math.log(case["high_j"] / case["low_j"])
+        regime = "host_bound" if is_waiting else str(case["execution"])
+        found.append(Residual(error, width, str(case["name"]), regime, str(case["family"])))
+    return found
 
 
 def _fit_class(pairs: Sequence[tuple[Residual, Residual]]) -> Sharing:
