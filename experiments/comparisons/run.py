@@ -69,10 +69,11 @@ def compare_pairs(
     *, at_equal_workload: bool,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """One row a pair of cases; what its errors share is learned from families that are neither's."""
-    for i, j in combinations(range(len(models)), 2):
-        a, b = models.iloc[i], models.iloc[j]
-        equal = all(a[name] == b[name] or (pd.isna(a[name]) and pd.isna(b[name])) for name in WORKLOAD)
-        if at_equal_workload and (not equal or a["model"] == b["model"]):
+    cases = models.to_dict("records")
+    workloads = [str([case[name] for name in WORKLOAD]) for case in cases]  # as text: a missing length equals itself
+    for i, j in combinations(range(len(cases)), 2):
+        a, b = cases[i], cases[j]
+        if at_equal_workload and (workloads[i] != workloads[j] or a["model"] == b["model"]):
             continue
         apart = frozenset((a["family"], b["family"]))
         if apart not in fitted:

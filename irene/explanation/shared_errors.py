@@ -22,7 +22,7 @@ import numpy as np
 
 from irene.errors import BadInput
 from irene.hardware.spec import load_device
-from irene.predictor.intervals import LEVEL
+from irene.predictor.intervals import conformal_half_width
 from irene.predictor.placement import HOST_BOUND_SHARE
 from irene.predictor.prediction import Prediction
 
@@ -131,8 +131,7 @@ def spread_between(base: Prediction, other: Prediction, errors: SharedErrors | N
 def fit_shared_errors(residuals: Iterable[Residual]) -> dict[str, Sharing]:
     """Correlation and factor of each likeness; a class of fewer than 20 pairs is left out.
 
-    The correlation is that of errors in units of their half-widths, not below zero. The factor is conformal with the
-    finite-sample correction; pairs of two families weigh together as much as those of any two others.
+    The correlation is that of errors in units of their half-widths, not below zero; the factor is conformal.
     """
     found = list(residuals)
     groups: dict[str, list[tuple[Residual, Residual]]] = {}
@@ -159,18 +158,12 @@ def residuals_of(judged: pd.DataFrame) -> list[Residual]:
 def _fit_class(pairs: Sequence[tuple[Residual, Residual]]) -> Sharing:
     errors = np.array([(a.log_error, b.log_error) for a, b in pairs])
     widths = np.array([(a.half_width, b.half_width) for a, b in pairs])
-    families = ["/".join(sorted((a.family, b.family))) for a, b in pairs]
-    sizes = {name: families.count(name) for name in set(families)}
-    weights = np.array([1.0 / sizes[name] for name in families])
     units = errors / widths
-    together = float(weights @ (units[:, 0] * units[:, 1])) / float(weights @ (units**2).mean(axis=1))
+    together = float((units[:, 0] * units[:, 1]).mean() / (units**2).mean())
     correlation = round(min(max(together, 0.0), _LARGEST_CORRELATION), 4)
     bare = Sharing(correlation, 1.0, len(pairs))
     scores = np.abs(errors[:, 0] - errors[:, 1]) / [half_width_of_difference((a, b), bare) for a, b in widths]
-    order = np.argsort(scores)
-    covered = np.cumsum(weights[order]) / (weights.sum() + weights.max())  # one more pair, of the heaviest, unseen
-    place = min(int(np.searchsorted(covered, LEVEL)), len(pairs) - 1)
-    return Sharing(correlation, round(float(scores[order][place]), 4), len(pairs))
+    return Sharing(correlation, conformal_half_width(scores.tolist()), len(pairs))
 
 
 def sharing_of(errors: SharedErrors, like: str) -> Sharing:
