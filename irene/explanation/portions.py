@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -44,7 +45,7 @@ def nodes_at_depth(prediction: Prediction, depth: int, *, unfold: bool = False) 
     else:
         portions = [
             make_portion(prediction, label, row.kind, row.indices)
-            for label, row in _ends(fold(prediction.flat, depth), ())
+            for label, row in _ends(fold(prediction.flat, depth), "")
         ]
     return tuple(sorted(portions, key=lambda portion: -portion.energy_j))
 
@@ -92,7 +93,6 @@ def make_portion(
     count = len(at) if calls is None else calls
     joules = {part: np.array([value]) for part, value in breakdown_j.items()}
     bound = name_bounds(spec, np.array([energy_j]), np.array([duration_s]), joules)[0]
-    intensity = flop / traffic_bytes if traffic_bytes > 0 else None
     return Portion(
         label=label,
         kind=kind,
@@ -105,9 +105,9 @@ def make_portion(
         breakdown_j=breakdown_j,
         flop=flop,
         traffic_bytes=traffic_bytes,
-        flop_per_byte=intensity,
+        flop_per_byte=flop / traffic_bytes if traffic_bytes > 0 else None,
         bound=bound,
-        why=_say_why(bound, energy_j, duration_s, breakdown_j, intensity, ridge_of(prediction, spec), spec),
+        why=_say_why(bound, energy_j, duration_s, breakdown_j, spec),
         provenance=max((values.provenance[index] for index in at), key=PROVENANCES.index),
     )
 
@@ -117,33 +117,34 @@ def ridge_of(prediction: Prediction, spec: DeviceSpec) -> float:
     return ridge_flop_per_byte(prediction.tree.workload.dtype, spec)
 
 
-def _say_why(
-    bound: str, energy_j: float, duration_s: float, breakdown_j: dict[str, float], intensity: float | None,
-    ridge: float, spec: DeviceSpec,
-) -> str:  # fmt: skip
+def _say_why(bound: str, energy_j: float, duration_s: float, breakdown_j: dict[str, float], spec: DeviceSpec) -> str:
     if not bound:
         return "launches nothing"
     if bound == "host_bound":
-        waits = breakdown_j["launch_gap"] / spec.context_idle_power_w / duration_s
-        return f"the GPU waits for the host {waits:.0%} of the time"
+        waits = min(1.0, breakdown_j["launch_gap"] / spec.context_idle_power_w / duration_s)
+        return f"waits for the host {waits:.0%} of the time"
     if bound == "power_bound":
         power_w, cap_w = energy_j / duration_s, spec.power_cap_w
-        where = "above" if power_w > cap_w else "at"
-        return f"{where} the power cap ({power_w:.0f} of {cap_w:.0f} W): clocks go down, energy is cap x time"
+        return f"at the power cap, {power_w:.0f} of {cap_w:.0f} W: clocks go down"
     side = "compute" if bound == "compute_bound" else "memory"
     dynamic_j = breakdown_j["compute"] + breakdown_j["memory"]
     what = "arithmetic" if side == "compute" else "memory traffic"
-    share = f"{what} takes {breakdown_j[side] / dynamic_j:.0%} of the dynamic energy" if dynamic_j > 0 else what
-    return share if intensity is None else f"{share}; {intensity:.3g} FLOP a byte, ridge {ridge:.0f}"
+    return f"{what} takes {breakdown_j[side] / dynamic_j:.0%} of the dynamic energy" if dynamic_j > 0 else what
 
 
-def _ends(row: FoldedRow, above: tuple[str, ...]) -> Iterator[tuple[str, FoldedRow]]:
+def _ends(row: FoldedRow, above: str) -> Iterator[tuple[str, FoldedRow]]:
     """The rows without rows below them, each with a label that says where it is."""
-    here = (*above, row.label) if row.depth else ()
+    separator = "/" if row.kind == "primitive" else "."
+    here = f"{above}{separator if above else ''}{_shorten(row.label)}" if row.depth else ""
     if not row.children:
-        yield ".".join(here) or row.label, row
+        yield here or row.label, row
     for child in row.children:
         yield from _ends(child, here)
+
+
+def _shorten(label: str) -> str:
+    """'layer.0 ... 11 (x12)' -> 'layer.0-11'."""
+    return re.sub(r" \.\.\. (?:\S*\D)?(\d+) \(x\d+\)$", r"-\1", label)
 
 
 def _range_label(group: Sequence[Part]) -> str:

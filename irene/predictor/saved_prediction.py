@@ -74,7 +74,8 @@ def _read_node(data: dict[str, Any], above: str, rows: list[dict[str, Any]]) -> 
     if kind == "primitive":
         name, _, call_index = data["name"].rpartition("#")
         # No shapes are saved. FLOP and bytes take their place, so that calls that differ stay different when folded.
-        call = Call(data["type"], (data["flop"], data["traffic_bytes"]))
+        moves_nothing = data["flop"] == 0 and data["traffic_bytes"] == 0  # a view, or a copy of an empty tensor
+        call = Call(data["type"], (data["flop"], data["traffic_bytes"]), is_view=moves_nothing)
         if call.name != name:
             raise ValueError(f"primitive {data['name']!r} is of type {data['type']!r}")
         return Node("primitive", above, data["type"], (), call, int(call_index), data["parameters"])

@@ -73,12 +73,14 @@ def _header(explanation: Explanation) -> list[str]:
         f"time       {format_quantity(whole.duration_s, 's')}{power}",
         f"bound      {whole.bound or '-'}: {whole.why}",
         f"goes to    {shares}",
+        f"ridge      {explanation.ridge_flop_per_byte:.0f} FLOP/B in {explanation.workload.dtype}"
+        + ("" if whole.flop_per_byte is None else f"; the model does {_format_intensity(whole.flop_per_byte)}"),
         f"predictor  {explanation.predictor}",
     ]
 
 
 def _portions_table(portions: Sequence[Portion], top: int, total_j: float) -> Table:
-    table = new_table("energy", "share", "each", "power", "bound", first="where")
+    table = new_table("energy", "share", "each", "power", "FLOP/B", "bound", first="where")
     table.add_column("why", overflow="fold")
     kept = {id(portion) for portion in sorted(portions, key=lambda portion: -portion.energy_j)[:top]}
     shown = [portion for portion in portions if id(portion) in kept]
@@ -89,6 +91,7 @@ def _portions_table(portions: Sequence[Portion], top: int, total_j: float) -> Ta
             f"{portion.share:.1%}",
             f"{portion.calls} x {format_quantity(portion.each_j, 'J')}" if portion.calls > 1 else "",
             "-" if portion.power_w is None else format_quantity(portion.power_w, "W"),
+            "-" if portion.flop_per_byte is None else _format_intensity(portion.flop_per_byte),
             portion.bound.removesuffix("_bound") or "-",
             portion.why,
         )
@@ -97,6 +100,10 @@ def _portions_table(portions: Sequence[Portion], top: int, total_j: float) -> Ta
         share = f"{left_j / total_j:.1%}" if total_j > 0 else "-"
         table.add_row(f"({len(portions) - len(shown)} others)", format_quantity(max(left_j, 0.0), "J"), share)
     return table
+
+
+def _format_intensity(flop_per_byte: float) -> str:
+    return f"{flop_per_byte:,.0f}" if flop_per_byte >= 100 else f"{flop_per_byte:.3g}"
 
 
 def _counterfactuals_table(counterfactuals: Sequence[Counterfactual]) -> Table:

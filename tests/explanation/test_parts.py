@@ -32,9 +32,8 @@ def test_parts_cover_every_leaf_once(name: str) -> None:
 
 
 def test_stacks_have_names_that_other_architectures_share() -> None:
-    stacks = {
-        name: [p.stack for p in cut_into_parts(flatten(irene.trace(name, seq_len=16))) if p.stack] for name in MODELS
-    }
+    parts = {name: cut_into_parts(flatten(irene.trace(name, seq_len=16))) for name in MODELS}
+    stacks = {name: [part.stack for part in found if part.stack] for name, found in parts.items()}
     assert set(stacks["bert-base-uncased"]) == set(stacks["meta-llama/Llama-3.2-1B"]) == {"layer"}
     assert stacks["albert-base-v2"] == ["layer"] * 12  # one layer, called twelve times
     assert stacks["google-t5/t5-base"] == ["encoder layer"] * 12 + ["decoder layer"] * 12
@@ -44,11 +43,7 @@ def test_stacks_have_names_that_other_architectures_share() -> None:
     ("path", "kind", "role"),
     [
         ("encoder.layer.0.output", "BertOutput", "feed_forward"),
-        (
-            "encoder.layer.0.attention.output",
-            "BertSelfOutput",
-            "feed_forward",
-        ),  # alone; inside attention it is attention
+        ("encoder.layer.0.attention.output", "BertSelfOutput", "feed_forward"),  # by itself; inside attention see below
         ("layers.0.input_layernorm", "LlamaRMSNorm", "norm"),
         ("encoder.block.0.layer.1", "T5LayerFF", "feed_forward"),
         ("decoder.block.0.layer.1", "T5LayerCrossAttention", "attention"),
@@ -72,5 +67,5 @@ def test_attention_and_feed_forward_are_found_everywhere(name: str) -> None:
     of_linears = {role for role, node in zip(roles, flat.nodes, strict=True) if node.type == "aten.linear.default"}
     assert {"attention", "feed_forward"} <= of_linears
     for index, node in enumerate(flat.nodes):
-        if node.type == "aten.scaled_dot_product_attention.default":
+        if node.type == "aten.scaled_dot_product_attention.default" or node.path.endswith("attention.output.dense"):
             assert roles[index] == "attention"
