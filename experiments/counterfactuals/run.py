@@ -16,6 +16,14 @@ import pandas as pd
 from irene.dataset.summary import to_markdown
 from irene.evaluation.held_out import load_held_out
 from irene.evaluation.noise import regime_of
+from irene.explanation.shared_errors import (
+    LIKENESSES,
+    Residual,
+    fit_shared_errors,
+    half_width_of_difference,
+    residuals_of,
+    sharing_of,
+)
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
@@ -34,6 +42,7 @@ def main() -> None:
 
     judged = load_held_out(options.data, options.cases, jobs=options.jobs)
     pairs = pd.DataFrame(find_pairs(fill_noise(judged[judged["method"] == "window"])))
+    pairs["is_in_interval"] = hold_intervals(pairs, residuals_of(judged))
     pairs.to_csv(HERE / "pairs.csv", index=False, float_format="%.4g")
     above = pairs[pairs["is_above_noise"]]
     text = to_markdown(summarise(above)).strip()
@@ -63,6 +72,22 @@ def find_pairs(cases: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 yield _describe_pair(change, case, other)
 
 
+def hold_intervals(pairs: pd.DataFrame, residuals: list[Residual]) -> list[bool | None]:
+    """Whether the 90 % interval of each ratio holds the measured one; shared errors are learned from other families.
+
+    `None` for primitives: residuals are those of whole models.
+    """
+    fitted = {family: fit_shared_errors(r for r in residuals if r.family != family) for family in set(pairs["family"])}
+    held: list[bool | None] = []
+    for pair in pairs.to_dict("records"):
+        same = LIKENESSES[0] if pair["regime"] == pair["changed_regime"] else LIKENESSES[2]
+        widths = (pair["half_width"], pair["changed_half_width"])
+        width = half_width_of_difference(widths, sharing_of(fitted[pair["family"]], same))
+        error = abs(np.log(pair["predicted_ratio"] / pair["measured_ratio"]))
+        held.append(None if pair["level"] == "primitive" else bool(error <= width))
+    return held
+
+
 def summarise(pairs: pd.DataFrame) -> pd.DataFrame:
     """Sign and size of the change by what changed; models and modules together are what the bar is about."""
     wholes = pairs["level"] != "primitive"
@@ -77,6 +102,8 @@ def summarise(pairs: pd.DataFrame) -> pd.DataFrame:
                         "sign right %": round(100 * here["is_sign_right"].mean(), 1),
                         "median size error %": round(here["size_error_pct"].median(), 1),
                         "p90 %": round(float(np.percentile(here["size_error_pct"], 90)), 1),
+                        "in interval %": "-" if name == "primitives"
+                        else round(100 * here["is_in_interval"].astype(float).mean(), 1),
                     }
                 )  # fmt: skip
     return pd.DataFrame(table)
@@ -130,7 +157,17 @@ def _describe_pair(change: str, case: dict[str, Any], other: dict[str, Any]) -> 
         "is_above_noise": abs(np.log(measured)) > np.log1p(TIMES_NOISE * noise),
         "is_sign_right": np.sign(np.log(measured)) == np.sign(np.log(predicted)),
         "size_error_pct": 100 * abs(predicted / measured - 1),
+        "regime": _regime(case), "changed_regime": _regime(other),
+        "half_width": _half_width(case), "changed_half_width": _half_width(other),
     }  # fmt: skip
+
+
+def _half_width(case: dict[str, Any]) -> float:
+    return float(0.5 * np.log(case["high_j"] / case["low_j"]))
+
+
+def _regime(case: dict[str, Any]) -> str:
+    return "host_bound" if case["predicted_bound"] == "host_bound" else str(case["execution"])
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ def label_regimes(judged: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 def agreement(cases: pd.DataFrame) -> pd.DataFrame:
     """Share of cases whose regime is named right, by level and by measured regime."""
     table = []
-    for level in ("model", "module"):
-        of_level = cases[cases["level"] == level]
+    for level in ("model", "module", "both"):
+        of_level = cases if level == "both" else cases[cases["level"] == level]
         for regime in ("all", *REGIMES):
             group = of_level if regime == "all" else of_level[of_level["measured_regime"] == regime]
             families = group.groupby("family")["agrees"].mean()

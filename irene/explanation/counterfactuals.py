@@ -36,21 +36,21 @@ class Change:
 def ask_all(
     base: Prediction, model: Any, ask: Ask, shared_errors: SharedErrors | None = None
 ) -> tuple[tuple[Counterfactual, ...], tuple[str, ...]]:
-    """Every counterfactual that applies, and for the others a line that says why not.
+    """Every counterfactual that applies, and for the others lines that say why not, one a reason.
 
     `model` is what `base` was traced from (a name, a path or a config), or `None` where that is not known: a saved tree
     and a module with example inputs can only change their execution. Changes that cannot be traced are among the lines.
     """
     found: list[Counterfactual] = []
-    not_asked: list[str] = []
+    refused: dict[str, list[str]] = {}
     for change in list_changes(base):
         try:
             changed = ask(_retrace(base, model, change))
         except BadInput as error:
-            not_asked.append(f"{change.words}: {error}")
+            refused.setdefault(str(error), []).append(change.words)
             continue
         found.append(judge_change(base, change.aspect, change.words, changed, shared_errors))
-    return tuple(found), tuple(not_asked)
+    return tuple(found), tuple(f"{', '.join(words)}: {reason}" for reason, words in refused.items())
 
 
 def list_changes(base: Prediction) -> Iterator[Change]:

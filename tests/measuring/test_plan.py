@@ -68,7 +68,7 @@ def test_module_workloads_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "data" / "plans").glob("*.toml")), ids=lambda path: path.stem)
 def test_plans_that_were_measured_still_load(path: Path) -> None:
     plan = load_plan(path)
-    assert plan.models and plan.primitives
+    assert plan.models or plan.primitives
     assert len({c.key for c in plan.primitives}) == len(plan.primitives)
 
 
