@@ -88,7 +88,8 @@ def _totals_table(comparison: Comparison) -> Table:
 
 
 def _pairs_table(differences: Sequence[Difference]) -> Table:
-    table = new_table("difference", "90 % interval", "ratio", "90 % interval", "a token", "larger than the uncertainty",
+    unit = "sample" if any(pair.factor_per_token is None for pair in differences) else "token"
+    table = new_table("difference", "90 % interval", "ratio", "90 % interval", f"a {unit}", "larger than the uncertainty",
                       first="pair")  # fmt: skip
     for pair in differences:
         (low_j, high_j), (low, high) = pair.interval_j, pair.interval_ratio
@@ -98,7 +99,7 @@ def _pairs_table(differences: Sequence[Difference]) -> Table:
             f"{_signed(low_j)} to {_signed(high_j)}",
             f"x {pair.ratio:.3g}",
             f"{low:.3g} to {high:.3g}",
-            "-" if pair.factor_per_token is None else f"x {pair.ratio * pair.factor_per_token:.3g}",
+            f"x {pair.ratio * getattr(pair, f'factor_per_{unit}'):.3g}",
             "yes" if pair.is_significant else "no",
         )
     return table

@@ -107,7 +107,8 @@ def _format_intensity(flop_per_byte: float) -> str:
 
 
 def _counterfactuals_table(counterfactuals: Sequence[Counterfactual]) -> Table:
-    table = new_table("energy", "time", "a call", "90 % interval", "a token", "sure", first="change")
+    unit = "sample" if any(found.ratio_per_token is None for found in counterfactuals) else "token"
+    table = new_table("energy", "time", "a call", "90 % interval", f"a {unit}", "sure", first="change")
     for found in counterfactuals:
         low, high = found.interval_ratio
         table.add_row(
@@ -116,7 +117,7 @@ def _counterfactuals_table(counterfactuals: Sequence[Counterfactual]) -> Table:
             format_quantity(found.duration_s, "s"),
             f"x {found.ratio:.2f}",
             f"{low:.2f} to {high:.2f}",
-            "-" if found.ratio_per_token is None else f"x {found.ratio_per_token:.2f}",
+            f"x {getattr(found, f'ratio_per_{unit}'):.2f}",
             "yes" if found.is_significant else "no",
         )
     return table

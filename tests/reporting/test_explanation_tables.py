@@ -112,3 +112,9 @@ def test_folding_contributions_keeps_their_sum(prediction: Prediction, doubled: 
     same = [replace(part, base_j=1.0, other_j=2.0, difference_j=1.0) for part in difference.by_layer[:2]]
     (one,) = fold_contributions(same)
     assert (one.label, one.base_j, one.other_j, one.difference_j) == ("layers.0-1 (x2)", 2.0, 4.0, 2.0)
+
+
+def test_images_are_counted_by_the_sample(prediction: Prediction, doubled: Prediction) -> None:
+    images, more = (replace(p, tree=p.tree.with_workload(seq_len=None)) for p in (prediction, doubled))
+    text = render(comparison_table(compare({"one": images, "two": more})))
+    assert "a sample   larger than the uncertainty" in text
