@@ -89,8 +89,8 @@ def _totals_table(comparison: Comparison) -> Table:
 
 def _pairs_table(differences: Sequence[Difference]) -> Table:
     unit = "sample" if any(pair.factor_per_token is None for pair in differences) else "token"
-    table = new_table("difference", "90 % interval", "ratio", "90 % interval", f"a {unit}", "larger than the uncertainty",
-                      first="pair")  # fmt: skip
+    columns = ("difference", "90 % interval", "ratio", "90 % interval", f"a {unit}", "larger than the uncertainty")
+    table = new_table(*columns, first="pair")
     for pair in differences:
         (low_j, high_j), (low, high) = pair.interval_j, pair.interval_ratio
         table.add_row(
