@@ -166,12 +166,3 @@ def test_names_load_on_first_use() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
     with pytest.raises(AttributeError, match="'irene.measuring' has no attribute 'colect'"):
         irene.measuring.colect  # noqa: B018
-
-
-def test_a_plan_of_models_alone(plan: Path, tmp_path: Path) -> None:
-    alone = tmp_path / "alone.toml"
-    lines = plan.read_text().splitlines()
-    alone.write_text("\n".join(line for line in lines if not line.startswith("primitives")))
-    directory = collect(alone, tmp_path / "out", machine=FakeMachine())
-    rows = [row for row in rows_in(directory) if not row["reference"]]
-    assert {row["level"] for row in rows} == {"model", "module"}

@@ -72,6 +72,13 @@ def test_plans_that_were_measured_still_load(path: Path) -> None:
     assert len({c.key for c in plan.primitives}) == len(plan.primitives)
 
 
+def test_a_plan_of_models_alone_is_scheduled() -> None:
+    plan = load_plan(ROOT / "data" / "plans" / "pairs.toml")
+    visits = schedule(plan)
+    assert plan.primitives == () and not any(visit.primitives for visit in visits)
+    assert {case for visit in visits if visit.repeat == 0 for case in visit.models} == set(plan.models)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
