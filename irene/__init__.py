@@ -26,9 +26,13 @@ from irene.errors import (
 )
 
 if TYPE_CHECKING:
+    from irene.explanation import compare, explain
+    from irene.explanation.comparison import Comparison
+    from irene.explanation.explanation import Explanation
     from irene.model_tree.serialization import load_tree
     from irene.predictor import predict
     from irene.predictor.prediction import Prediction
+    from irene.predictor.saved_prediction import load_prediction
     from irene.tracing import trace
 
 __version__ = "0.1.0"
@@ -38,6 +42,8 @@ __all__ = [
     "BadConfig",
     "BadDataset",
     "BadInput",
+    "Comparison",
+    "Explanation",
     "IreneError",
     "MeterError",
     "NoMeasurement",
@@ -46,13 +52,21 @@ __all__ = [
     "UnknownName",
     "Untraceable",
     "__version__",
+    "compare",
+    "explain",
+    "load_prediction",
     "load_tree",
     "predict",
     "trace",
 ]
 
 _HOMES = {
+    "Comparison": "irene.explanation.comparison",
+    "Explanation": "irene.explanation.explanation",
     "Prediction": "irene.predictor.prediction",
+    "compare": "irene.explanation",
+    "explain": "irene.explanation",
+    "load_prediction": "irene.predictor.saved_prediction",
     "load_tree": "irene.model_tree.serialization",
     "predict": "irene.predictor",
     "trace": "irene.tracing",

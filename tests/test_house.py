@@ -17,7 +17,8 @@ import irene
 ROOT = Path(irene.__file__).parent
 PUBLIC_FUNCTIONS = {
     "irene.predict", "irene.trace", "irene.load_tree", "irene.predictor.predict", "irene.predictor.train",
-    "irene.tracing.trace", "irene.evaluation.evaluate", "irene.measuring.collect",
+    "irene.tracing.trace", "irene.evaluation.evaluate", "irene.measuring.collect", "irene.compare", "irene.explain",
+    "irene.explanation.compare", "irene.explanation.explain", "irene.load_prediction",
 }  # fmt: skip
 
 

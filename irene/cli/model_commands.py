@@ -48,7 +48,7 @@ def print_prediction(
     else:
         used = {name: getattr(tree.workload, name) for name in workload.__dataclass_fields__}
         prediction = predict(tree, device=device, predictor=predictor, **used)
-    workload.warn_if_not_used(prediction.tree, saved=tree is not None)
+    workload.warn_if_not_used(prediction.tree.workload, saved=tree is not None)
 
     if file_format == "json":
         text = json.dumps(prediction.to_json())
@@ -94,7 +94,7 @@ def print_tree(
         tree = trace(model, **workload.given)
     else:
         tree = saved
-    workload.warn_if_not_used(tree, saved=saved is not None)
+    workload.warn_if_not_used(tree.workload, saved=saved is not None)
 
     if file_format == "json":
         from irene.model_tree.serialization import tree_to_json

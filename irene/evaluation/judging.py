@@ -25,6 +25,9 @@ from irene.primitives.kinds import kind_of, launches_kernel
 
 Floats = npt.NDArray[np.float64]
 _MEASURED = ("energy_j", "duration_s", "power_w", "gpu_utilization_pct", "sm_clock_hz")
+_PREDICTED = (
+    "predicted_energy_j", "predicted_duration_s", "low_j", "high_j", "sum_of_leaves_j", "predicted_wait_j",
+)  # fmt: skip
 _KEPT = (
     "level", "method", "case", "name", "model", "path", "task", "dtype", "execution", "weights", "batch_size",
     "seq_len", "decoder_seq_len", "families", "signature", "gpu_utilization_pct", "sm_clock_hz", "flop", "roofline_s",
@@ -62,6 +65,8 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
     `flop_proportional_j` (fitted on `training_rows` alone) and `sum_of_leaves_j` (modules and models). Rows of CUDA
     events have times alone: those of a burst, before the power cap takes clocks away, so they are compared with the
     burst time that is predicted. Reference calls are left out, and calls that launch nothing: their time is no time.
+    Of modules and models also `predicted_bound` and `predicted_wait_j` (the launch gap): what a prediction says of the
+    regime. Both are empty for primitives.
     """
     cases = count_case_work(_label_once(rows), spec)
     calls = [Call.from_json(json.loads(text)) if text else None for text in cases["signature"]]
@@ -72,7 +77,8 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
         judged[f"measured_{name}"] = cases[name].astype(float)
     judged["kind"] = ["" if call is None else kind_of(call) for call in calls]
     primitive = (cases["level"] == "primitive").to_numpy()
-    predicted = np.full((len(cases), 5), np.nan)  # energy, duration, low, high, sum of leaves
+    predicted = np.full((len(cases), 6), np.nan)  # energy, duration, low, high, sum of leaves, waiting
+    bounds = [""] * len(cases)
     if primitive.any():
         asked = cases[primitive]
         leaves = predictor.predict_primitives([c for c in calls if c], list(asked["dtype"]), list(asked["weights"]))
@@ -80,9 +86,10 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
         duration_s = np.where(burst, leaves.burst_s, leaves.duration_s)
         predicted[primitive, :4] = np.stack([leaves.energy_j, duration_s, leaves.low_j, leaves.high_j], axis=1)
     for index in np.flatnonzero(~primitive):
-        predicted[index] = _predict_tree(predictor, decompress_tree(cases["tree"].iloc[index]))
-    for place, name in enumerate(("predicted_energy_j", "predicted_duration_s", "low_j", "high_j", "sum_of_leaves_j")):
+        *predicted[index], bounds[index] = _predict_tree(predictor, decompress_tree(cases["tree"].iloc[index]))
+    for place, name in enumerate(_PREDICTED):
         judged[name] = predicted[:, place]
+    judged["predicted_bound"] = bounds
     judged["predicted_power_w"] = judged["predicted_energy_j"] / judged["predicted_duration_s"]
     judged["power_cap_roofline_j"] = power_cap_roofline_j(judged, spec)
     taught = count_case_work(training_rows, spec)
@@ -90,10 +97,11 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
     return judged
 
 
-def _predict_tree(predictor: Judged, tree: ModelTree) -> tuple[float, float, float, float, float]:
+def _predict_tree(predictor: Judged, tree: ModelTree) -> tuple[float, float, float, float, float, float, str]:
     prediction = predictor.predict(tree)
-    low_j, high_j = prediction.interval_j
-    return prediction.energy_j, prediction.duration_s, low_j, high_j, predictor.sum_of_leaves_j(tree)
+    (low_j, high_j), wait_j = prediction.interval_j, prediction.breakdown_j["launch_gap"]
+    sum_j = predictor.sum_of_leaves_j(tree)
+    return prediction.energy_j, prediction.duration_s, low_j, high_j, sum_j, wait_j, prediction.bound
 
 
 def _label_once(rows: pd.DataFrame) -> pd.DataFrame:

@@ -20,8 +20,8 @@ from irene.predictor.tree_leaves import TreeLeaves
 
 FloatArray = NDArray[np.float64]
 _EXECUTIONS = ("eager", "cuda_graph")
-# The GPU waits longer than this share of the time: a whole whose error the host decides.
-_HOST_BOUND_SHARE = 0.15
+HOST_BOUND_SHARE = 0.15
+"""Where the GPU waits longer than this share of the time, the host decides it and its error: utilisation < 85 %."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +80,6 @@ def place_leaves(
 
 
 def _regime_of(execution: str, gap_s: float, duration_s: float) -> str:
-    if execution == "eager" and gap_s > _HOST_BOUND_SHARE * duration_s:
+    if execution == "eager" and gap_s > HOST_BOUND_SHARE * duration_s:
         return "host_bound"
     return execution

@@ -167,6 +167,11 @@ class Prediction:
         return self.values.provenance[0]
 
     @property
+    def bound(self) -> str:
+        """What limits the whole, one of `BOUNDS`."""
+        return self.values.bound[0]
+
+    @property
     def breakdown_j(self) -> dict[str, float]:
         """Where the energy goes; sums to `energy_j`."""
         return self._breakdown([0])

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from irene.model_tree.folding import FoldedRow, fold
 from irene.model_tree.graph import FloatArray
 from irene.predictor.prediction import PROVENANCES
-from irene.reporting.folding import FoldedRow, fold
 from irene.reporting.rendering import new_table
 from irene.units import format_quantity
 

@@ -16,7 +16,7 @@ from irene.cli import main as cli
 from irene.errors import BadInput, MeterError
 
 HEAVY = ("torch", "transformers", "sklearn", "xgboost", "pandas", "scipy", "networkx", "pyarrow", "numpy", "rich")
-COMMANDS = ("predict", "tree", "models", "devices", "env", "collect", "train", "evaluate")
+COMMANDS = ("predict", "explain", "compare", "tree", "models", "devices", "env", "collect", "train", "evaluate")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -72,4 +72,7 @@ class Constant:
 
     def predict(self, tree: ModelTree) -> Any:
         energy_j = self.sum_of_leaves_j(tree) + 0.5
-        return SimpleNamespace(energy_j=energy_j, interval_j=(0.9 * energy_j, 1.1 * energy_j), duration_s=4e-3)
+        return SimpleNamespace(
+            energy_j=energy_j, interval_j=(0.9 * energy_j, 1.1 * energy_j), duration_s=4e-3, bound="host_bound",
+            breakdown_j={"compute": energy_j - 0.25, "memory": 0.0, "static": 0.0, "launch_gap": 0.25},
+        )  # fmt: skip

@@ -36,6 +36,7 @@ def test_every_level_gets_its_own_prediction() -> None:
     assert (model.predicted_energy_j, model.sum_of_leaves_j, model.low_j, model.high_j) == pytest.approx(
         (2.5, 2, 2.25, 2.75)
     )
+    assert (model.predicted_bound, model.predicted_wait_j) == ("host_bound", 0.25)
     assert model.predicted_power_w == pytest.approx(2.5 / 4e-3) and model.measured_power_w == pytest.approx(2500)
     window, events = judged.loc[("primitive", "window")], judged.loc[("primitive", "events")]
     assert (window.low_j, window.high_j, window.weights) == (0.5, 2.0, "cold") and np.isnan(window.sum_of_leaves_j)

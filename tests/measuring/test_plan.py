@@ -68,8 +68,15 @@ def test_module_workloads_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "data" / "plans").glob("*.toml")), ids=lambda path: path.stem)
 def test_plans_that_were_measured_still_load(path: Path) -> None:
     plan = load_plan(path)
-    assert plan.models and plan.primitives
+    assert plan.models or plan.primitives
     assert len({c.key for c in plan.primitives}) == len(plan.primitives)
+
+
+def test_a_plan_of_models_alone_is_scheduled() -> None:
+    plan = load_plan(ROOT / "data" / "plans" / "pairs.toml")
+    visits = schedule(plan)
+    assert plan.primitives == () and not any(visit.primitives for visit in visits)
+    assert {case for visit in visits if visit.repeat == 0 for case in visit.models} == set(plan.models)
 
 
 @pytest.mark.parametrize(

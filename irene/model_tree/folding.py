@@ -1,4 +1,4 @@
-"""Which rows a printed tree has: equal neighbours of one numbered list, like a Transformer's layers, become one row.
+"""Which rows a folded tree has: equal neighbours of one numbered list, like a Transformer's layers, become one row.
 
 So do several calls of one module and of one operator. Folding looks at structure alone (types and calls with their
 shapes), never at predicted numbers, so that the rows of two predictions of one tree are the same.
@@ -31,10 +31,8 @@ def fold(flat: FlatTree, depth: int) -> FoldedRow:
     Of a folded row's children, too, each row sums the same child of all its nodes: the children of a row that has any
     are all the children of its nodes.
     """
-    children: list[list[int]] = [[] for _ in flat.nodes]
-    for index in range(1, len(flat)):
-        children[flat.parent[index]].append(index)
-    shapes = _number_shapes(flat, children)
+    children = _list_children(flat)
+    shapes = number_shapes(flat)
     merge_keys = [(shape, _list_of(node)) for shape, node in zip(shapes, flat.nodes, strict=True)]
     addresses = address_nodes(flat)
 
@@ -64,8 +62,9 @@ def _list_of(node: Node) -> str:
     return node.path.rstrip("0123456789") if node.path.rpartition(".")[2].isdigit() else node.path
 
 
-def _number_shapes(flat: FlatTree, children: list[list[int]]) -> list[int]:
+def number_shapes(flat: FlatTree) -> list[int]:
     """A number for each node, equal for subtrees of equal types and calls."""
+    children = _list_children(flat)
     numbers: dict[object, int] = {}
     shapes = [0] * len(flat)
     for index in range(len(flat) - 1, -1, -1):
@@ -73,6 +72,13 @@ def _number_shapes(flat: FlatTree, children: list[list[int]]) -> list[int]:
         key = (node.type, node.call, tuple(shapes[child] for child in children[index]))
         shapes[index] = numbers.setdefault(key, len(numbers))
     return shapes
+
+
+def _list_children(flat: FlatTree) -> list[list[int]]:
+    children: list[list[int]] = [[] for _ in flat.nodes]
+    for index in range(1, len(flat)):
+        children[flat.parent[index]].append(index)
+    return children
 
 
 def _label(flat: FlatTree, addresses: list[str], group: list[int], count: int) -> str:

@@ -1,0 +1,64 @@
+"""Held-out predictions of every measured case, kept in a file: several experiments judge by the same folds.
+
+A fold is a fit of some seconds, and there are as many as families. The file says what it was made from, rows and code;
+where either has changed since, the folds are run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import irene
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KEY = b"irene.held_out"
+_ROOMS = ("dataset", "evaluation", "hardware", "model_tree", "predictor", "primitives")
+_BUNDLES = "bundles"
+
+
+def load_held_out(dataset_dir: str | Path, cases_file: str | Path, seed: int = 0, jobs: int = 2) -> pd.DataFrame:
+    """Judged cases of leave-one-family-out: the columns of `judge`, with `family`, and noise as `attach_noise` adds it.
+
+    They are read from `cases_file` (Parquet) if that was made from the same rows by the same code with the same seed,
+    else judged, which takes minutes, and written there. The reserved families are not among them. Raises BadDataset.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = Path(cases_file)
+    stamp = _stamp(Path(dataset_dir), seed)
+    if path.is_file() and (parquet.read_schema(path).metadata or {}).get(_KEY) == stamp:
+        cases: pd.DataFrame = parquet.read_table(path).to_pandas()
+        return cases
+    judged = _judge(dataset_dir, seed, jobs)
+    table = pa.Table.from_pandas(judged, preserve_index=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: stamp}), path)
+    return judged
+
+
+def _judge(dataset_dir: str | Path, seed: int, jobs: int) -> pd.DataFrame:
+    from irene.dataset.store import load_rows
+    from irene.dataset.summary import label_runs
+    from irene.evaluation.cross_validation import cross_validate
+    from irene.evaluation.noise import attach_noise
+
+    rows = load_rows(dataset_dir)
+    judged = cross_validate(rows, seed, site_folds=0, jobs=jobs)
+    return attach_noise(judged, rows.assign(run=label_runs(rows, dataset_dir)))
+
+
+def _stamp(dataset_dir: Path, seed: int) -> bytes:
+    """A digest of the seed, of the rows, and of the code that turns them into predictions."""
+    house = Path(irene.__file__).parent
+    code = [path for room in _ROOMS for path in sorted((house / room).rglob("*")) if _BUNDLES not in path.parts]
+    digest = hashlib.sha256(str(seed).encode())
+    for path in [*code, *sorted(dataset_dir.rglob("*"))]:
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest().encode()

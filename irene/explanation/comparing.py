@@ -1,0 +1,144 @@
+"""Two or more predictions -> a Comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import combinations
+
+from irene.errors import BadInput
+from irene.explanation.alignment import compare_layers, compare_roles
+from irene.explanation.comparison import Comparison, Difference, Entry
+from irene.explanation.shared_errors import SharedErrors, load_shared_errors, spread_between
+from irene.model_tree.tree import Workload
+from irene.predictor.prediction import Prediction
+
+
+def compare(predictions: Mapping[str, Prediction], *, shared_errors: SharedErrors | None = None) -> Comparison:
+    """Compare named predictions; the first is the base.
+
+    `shared_errors` says how errors of two predictions go together; by default what comes with irene for the device.
+    Raises BadInput for fewer than two, and for a generation beside a forward pass.
+
+    >>> import irene
+    >>> small, wide = (irene.predict(name, batch_size=32, seq_len=128) for name in ("bert-tiny", "bert-base-uncased"))
+    >>> comparison = compare({"small": small, "wide": wide})
+    >>> comparison.ranking, comparison.difference("small", "wide").is_significant
+    (('small', 'wide'), True)
+    """
+    if len(predictions) < 2:
+        raise BadInput(f"A comparison needs two predictions or more, got {len(predictions)}.")
+    _refuse_unlike(predictions)
+    entries = tuple(_describe(name, prediction) for name, prediction in predictions.items())
+    differences = tuple(
+        difference_of(entries[i], predictions[entries[i].name], entries[j], predictions[entries[j].name], shared_errors)
+        for i, j in combinations(range(len(entries)), 2)
+    )
+    ranked_by = _choose_measure(entries)
+    ranking = tuple(entry.name for entry in sorted(entries, key=lambda entry: float(getattr(entry, ranked_by))))
+    return Comparison(entries, differences, ranking, ranked_by, tuple(_note(entries, differences)))
+
+
+def difference_of(
+    base: Entry, base_prediction: Prediction, other: Entry, other_prediction: Prediction,
+    shared_errors: SharedErrors | None = None,
+) -> Difference:  # fmt: skip
+    """One pair's difference with its interval and what each layer and role has in it."""
+    spread = spread_between(base_prediction, other_prediction, shared_errors)
+    ratio = other.energy_j / base.energy_j
+    low, high = spread.around(ratio)
+    samples, tokens = base.workload.batch_size / other.workload.batch_size, _token_factor(base.workload, other.workload)
+    return Difference(
+        base=base.name,
+        other=other.name,
+        energy_j=other.energy_j - base.energy_j,
+        interval_j=_in_joules(base.energy_j, other.energy_j, spread.half_width),
+        ratio=ratio,
+        interval_ratio=(low, high),
+        is_significant=not low <= 1.0 <= high,
+        likeness=spread.likeness,
+        error_correlation=spread.sharing.correlation,
+        factor_per_sample=samples,
+        factor_per_token=tokens,
+        by_layer=compare_layers(base_prediction, other_prediction),
+        by_role=compare_roles(base_prediction, other_prediction),
+    )
+
+
+def count_tokens(work: Workload) -> int | None:
+    """Positions of all inputs of one call, both sides of an encoder-decoder; `None` for inputs without tokens.
+
+    >>> count_tokens(Workload(batch_size=8, seq_len=128))
+    1024
+    """
+    if work.seq_len is None:
+        return None
+    return work.batch_size * (work.seq_len + (work.decoder_seq_len or 0) + work.new_tokens)
+
+
+def _in_joules(base_j: float, other_j: float, width: float) -> tuple[float, float]:
+    """The interval of other - base, the smaller of the two held at its prediction: zero is in both or in neither."""
+    small, large = sorted((base_j, other_j))
+    low, high = large * math.exp(-width) - small, large * math.exp(width) - small
+    return (low, high) if other_j >= base_j else (-high, -low)
+
+
+def _describe(name: str, prediction: Prediction) -> Entry:
+    work = prediction.tree.workload
+    if prediction.energy_j <= 0:
+        raise BadInput(f"{name!r} is predicted to use no energy: there is nothing to compare.")
+    tokens = count_tokens(work)
+    return Entry(
+        name=name,
+        model=prediction.tree.model,
+        architecture=prediction.tree.root.type,
+        workload=work,
+        device=prediction.device,
+        predictor=f"{prediction.predictor.name} {prediction.predictor.version}",
+        energy_j=prediction.energy_j,
+        interval_j=prediction.interval_j,
+        duration_s=prediction.duration_s,
+        power_w=prediction.power_w,
+        breakdown_j=prediction.breakdown_j,
+        energy_per_sample_j=prediction.energy_j / work.batch_size,
+        energy_per_token_j=prediction.energy_j / tokens if tokens else None,
+        bound=prediction.bound,
+        provenance=prediction.provenance,
+    )
+
+
+def _refuse_unlike(predictions: Mapping[str, Prediction]) -> None:
+    generates = {name: p.tree.workload.new_tokens > 0 for name, p in predictions.items()}
+    if len(set(generates.values())) > 1:
+        one, other = (next(n for n, g in generates.items() if g is kind) for kind in (True, False))
+        raise BadInput(
+            f"{one!r} is a generation and {other!r} a forward pass: their joules buy different things. "
+            "Give all of them the same --new-tokens."
+        )
+
+
+def _choose_measure(entries: tuple[Entry, ...]) -> str:
+    amounts = {(e.workload.batch_size, e.workload.seq_len, e.workload.decoder_seq_len or 0) for e in entries}
+    if len(amounts) == 1:
+        return "energy_j"
+    return "energy_per_sample_j" if any(e.energy_per_token_j is None for e in entries) else "energy_per_token_j"
+
+
+def _token_factor(base: Workload, other: Workload) -> float | None:
+    ours, theirs = count_tokens(base), count_tokens(other)
+    return ours / theirs if ours and theirs else None
+
+
+def _note(entries: tuple[Entry, ...], differences: tuple[Difference, ...]) -> list[str]:
+    notes = []
+    if len({entry.workload.task for entry in entries}) > 1:
+        notes.append("The tasks differ: so do the heads that are counted.")
+    if len({entry.predictor for entry in entries}) > 1:
+        notes.append("Not all are by one predictor: what their errors share is taken as if they were.")
+    if any(not load_shared_errors(entry.device) for entry in entries):
+        notes.append("For a device here nothing is known of shared errors: they are taken as independent.")
+    elif len({entry.device for entry in entries}) > 1:
+        notes.append("The devices differ: errors are taken as independent.")
+    if len({(e.workload.batch_size, e.workload.seq_len) for e in entries}) > 1:
+        notes.append("The amounts of work differ: compare per token or per sample.")
+    return notes
