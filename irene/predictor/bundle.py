@@ -20,7 +20,7 @@ from irene.predictor.domain import Domain, SizeRange
 from irene.predictor.host_model import HostModel
 from irene.predictor.intervals import Intervals
 from irene.predictor.leaf_model import LeafModel
-from irene.predictor.leaf_table import FAMILIES, matrix_names
+from irene.predictor.leaf_table import REGRESSORS, matrix_names
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 
@@ -98,7 +98,7 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
         content["regressors"], (*(f"time-{name}" for name in families), "power", "stretch"), path, "regressors"
     )
     for family, names in _items(families):
-        if family not in FAMILIES or tuple(names) != matrix_names(family):
+        if family not in REGRESSORS or tuple(names) != matrix_names(family):
             _fail(path, f"its features of {family!r} are not those of this irene")
     if tuple(weights["features"]) != WEIGHT_FEATURES:
         _fail(path, "its weight features are not those of this irene")

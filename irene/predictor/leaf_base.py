@@ -8,8 +8,9 @@ from __future__ import annotations
 from irene.hardware.roofline import compute_s, memory_s
 from irene.hardware.spec import DeviceSpec
 from irene.primitives.attention import attention_backend, attention_shape
-from irene.primitives.call import Call
+from irene.primitives.call import DTYPE_BYTES, Call
 from irene.primitives.kinds import kind_of
+from irene.primitives.shapes import compute_dtype
 from irene.primitives.work import count_work
 
 # What any kernel costs however small it is: launch to launch inside a graph, seen at 1 to 2 us on an H200.
@@ -32,8 +33,11 @@ def base_duration_s(call: Call, dtype: str, spec: DeviceSpec) -> float:
     if backend == "math":
         scores = shape.batch * shape.heads * shape.q_len * shape.kv_len
         moved_bytes = scores * 4 * _MATH_SCORE_PASSES + work.traffic_bytes
-        products_s = shape.flop / spec.vector_flop_per_s
-        return products_s + moved_bytes / spec.hbm_bytes_per_s + _MATH_KERNELS * KERNEL_FLOOR_S
+        if shape.kv_heads < shape.heads:  # keys and values are repeated for every query head: written, then read
+            kv_numel = shape.batch * shape.heads * shape.kv_len * (shape.head_size + shape.value_size)
+            moved_bytes += 2 * kv_numel * DTYPE_BYTES[compute_dtype(call)]
+        peak = spec.peak("tf32") if dtype == "tf32" else spec.vector_flop_per_s
+        return shape.flop / peak + moved_bytes / spec.hbm_bytes_per_s + _MATH_KERNELS * KERNEL_FLOOR_S
     # float32 fused attention runs its products on the vector units, not as TF32.
     peak = spec.vector_flop_per_s if backend == "efficient" and dtype in ("float32", "tf32") else spec.peak(dtype)
     return max(shape.executed_flop / peak, memory_s(work, spec)) + 2 * KERNEL_FLOOR_S

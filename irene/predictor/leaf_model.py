@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.leaf_table import FAMILIES, HALF_DTYPES, FloatArray, LeafTable
+from irene.predictor.leaf_table import HALF_DTYPES, REGRESSORS, FloatArray, LeafTable
 from irene.primitives.kinds import KINDS
 
 if TYPE_CHECKING:
     import xgboost
 
 _TIME_SETTINGS: dict[str, Any] = {
-    "n_estimators": 350, "max_depth": 5, "learning_rate": 0.06, "subsample": 0.8, "colsample_bytree": 0.5,
+    "n_estimators": 600, "max_depth": 6, "learning_rate": 0.05, "subsample": 0.8, "colsample_bytree": 0.5,
     "min_child_weight": 2.0,
 }  # fmt: skip
 _POWER_SETTINGS: dict[str, Any] = {
@@ -46,7 +46,7 @@ class LeafValues:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeafModel:
-    """Fitted regressors: `time` by feature family; `power` and `stretch` over all of them."""
+    """Fitted regressors: `time` by the names in REGRESSORS; `power` and `stretch` over all of them."""
 
     time: dict[str, xgboost.Booster]
     power: xgboost.Booster
@@ -66,10 +66,10 @@ class LeafModel:
     def predict_burst_s(self, table: LeafTable) -> FloatArray:
         """Seconds of a call in a short burst, clocks up: what CUDA events measure."""
         duration_s = table.base_s.copy()
-        for family in FAMILIES:
-            members = _members(table, family)
-            if len(members) and family in self.time:
-                ratio = np.clip(_run(self.time[family], table.matrix(family, members)), -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
+        for name, regressor in self.time.items():
+            members = _members(table, name)
+            if len(members):
+                ratio = np.clip(_run(regressor, table.matrix(name, members)), -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
                 duration_s[members] *= np.exp(ratio)
         return np.where(table.launches, duration_s, 0.0)
 
@@ -80,19 +80,19 @@ def fit_leaf_model(
 ) -> LeafModel:  # fmt: skip
     """Fit time on `timed` (burst seconds); power and stretch on `metered` (window seconds, watts, burst seconds)."""
     time = {}
-    for family in FAMILIES:
-        members = _members(timed, family)
+    for name in REGRESSORS:
+        members = _members(timed, name)
         if len(members) >= 20:
             target = np.log(timed_s[members] / timed.base_s[members])
-            time[family] = _fit(timed.matrix(family, members), target, _TIME_SETTINGS, seed)
+            time[name] = _fit(timed.matrix(name, members), target, _TIME_SETTINGS, seed)
     seen = _power_matrix(metered, burst_s)
     power = _fit(seen, np.log(metered_w), _POWER_SETTINGS, seed)
     stretch = _fit(seen, np.log(metered_s / burst_s), _POWER_SETTINGS, seed)
     return LeafModel(time, power, stretch, spec.context_idle_power_w, spec.power_cap_w)
 
 
-def _members(table: LeafTable, family: str) -> NDArray[np.int64]:
-    return np.flatnonzero((np.array(table.families, dtype=np.str_) == family) & table.launches)
+def _members(table: LeafTable, regressor: str) -> NDArray[np.int64]:
+    return np.flatnonzero((np.array(table.regressors, dtype=np.str_) == regressor) & table.launches)
 
 
 def _power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:

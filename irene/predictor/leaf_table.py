@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
+from irene.predictor.attention_waves import attention_wave_names, attention_wave_ratios
 from irene.predictor.leaf_base import base_duration_s
+from irene.predictor.tile_times import tile_time_names, tile_time_ratios
+from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call
 from irene.primitives.features import feature_family, feature_names, features_of
 from irene.primitives.kinds import KINDS, Kind, kind_of, launches_kernel
@@ -20,37 +23,47 @@ from irene.primitives.shapes import compute_dtype
 from irene.primitives.work import count_work
 
 FloatArray = NDArray[np.float64]
-FAMILIES = ("gemm", "attention", "vector")
+# One regressor of time each. The kernels behind fused attention have nothing in common but the name.
+REGRESSORS = ("gemm", "attention-fused", "attention-efficient", "attention-math", "vector")
+_BACKEND_REGRESSOR = {
+    "cudnn": "attention-fused", "flash": "attention-fused", "efficient": "attention-efficient", "math": "attention-math"
+}  # fmt: skip
 _FAMILY_KIND: dict[str, Kind] = {"gemm": "gemm", "attention": "attention", "vector": "elementwise"}
 HALF_DTYPES = ("bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeafTable:
-    """One row a (call, dtype, weights): arrays of length `len(calls)`; features are ragged, see `matrix`."""
+    """One row a (call, dtype, weights): arrays of length `len(calls)`; features are ragged, see `matrix`.
+
+    `families` are feature families ('gemm', 'attention', 'vector'), `regressors` the names in REGRESSORS.
+    """
 
     calls: tuple[Call, ...]
     dtypes: tuple[str, ...]
     cold: NDArray[np.bool_]
     kinds: tuple[Kind, ...]
     families: tuple[str, ...]
+    regressors: tuple[str, ...]
     base_s: FloatArray
     matmul_flop: FloatArray
     flop: FloatArray
     traffic_bytes: FloatArray
     launches: NDArray[np.bool_]
+    spec: DeviceSpec
 
     def take(self, keep: NDArray[np.bool_]) -> LeafTable:
         """The rows where `keep` is true, in their order."""
         at = np.flatnonzero(keep)
         columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        spec = columns.pop("spec")
         kept: dict[str, Any] = {
             n: tuple(c[i] for i in at) if isinstance(c, tuple) else c[at] for n, c in columns.items()
         }
-        return LeafTable(**kept)
+        return LeafTable(**kept, spec=spec)
 
-    def matrix(self, family: str, members: NDArray[np.int64]) -> FloatArray:
-        """Features for the time regressor of one family, shape (members, features)."""
+    def matrix(self, regressor: str, members: NDArray[np.int64]) -> FloatArray:
+        """Features for one regressor of time, shape (members, features); `members` are rows of that regressor."""
         rows = [
             [*_static_features(self.calls[i]), np.log2(self.base_s[i]), float(self.cold[i])]
             + [float(self.kinds[i] == kind) for kind in KINDS]
@@ -58,14 +71,20 @@ class LeafTable:
             + [*_operator_features(self.calls[i].name)]
             for i in members
         ]
-        width = len(matrix_names(family))
-        return np.array(rows, dtype=np.float64).reshape(len(members), width)
+        own = np.array(rows, dtype=np.float64)
+        candidates = _CANDIDATES.get(_family_of(regressor))
+        if candidates is None or not rows:
+            return own.reshape(len(rows), -1) if rows else np.empty((0, len(matrix_names(regressor))))
+        calls, dtypes = [self.calls[i] for i in members], [self.dtypes[i] for i in members]
+        return np.hstack([own, candidates(calls, dtypes, self.base_s[members], self.spec)])
 
 
-def matrix_names(family: str) -> tuple[str, ...]:
+def matrix_names(regressor: str) -> tuple[str, ...]:
     """Column names of `LeafTable.matrix`; their order is part of a saved bundle."""
     own = ("log2_base_s", "is_cold", *(f"kind_{kind}" for kind in KINDS), "is_half", "is_tf32")
-    return (*feature_names(_FAMILY_KIND[family]), *own, *(f"operator_{name}" for name in _OPERATORS))
+    names = (*feature_names(_FAMILY_KIND[_family_of(regressor)]), *own, *(f"operator_{name}" for name in _OPERATORS))
+    candidates = {"gemm": tile_time_names(), "attention": attention_wave_names()}
+    return (*names, *candidates.get(_family_of(regressor), ()))
 
 
 def make_table(calls: Sequence[Call], dtypes: Sequence[str], cold: Sequence[bool], spec: DeviceSpec) -> LeafTable:
@@ -78,6 +97,8 @@ def make_table(calls: Sequence[Call], dtypes: Sequence[str], cold: Sequence[bool
         cold=np.array(cold, dtype=np.bool_),
         kinds=kinds,
         families=tuple(feature_family(kind) for kind in kinds),
+        regressors=tuple(_regressor_of(call, kind) for call, kind in zip(calls, kinds, strict=True)),
+        spec=spec,
         base_s=np.array([_base_s(c, dtype, spec) for c, dtype in zip(calls, dtypes, strict=True)], dtype=np.float64),
         matmul_flop=np.array([work.matmul_flop for work in works], dtype=np.float64),
         flop=np.array([work.flop for work in works], dtype=np.float64),
@@ -98,6 +119,19 @@ def fingerprint(call: Call, dtype: str, cold: bool) -> str:
     """Short stable identity of a measured case: same call, dtype mode and weights."""
     text = f"{dtype}|{'cold' if cold else 'hot'}|{call.signature}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# What a library's kernel choices would take: see the two files.
+_CANDIDATES = {"gemm": tile_time_ratios, "attention": attention_wave_ratios}
+
+
+def _regressor_of(call: Call, kind: Kind) -> str:
+    family = feature_family(kind)
+    return _BACKEND_REGRESSOR[attention_backend(call)] if family == "attention" else family
+
+
+def _family_of(regressor: str) -> str:
+    return regressor.partition("-")[0]
 
 
 # Operators common enough, and different enough within their kind, to be told apart.

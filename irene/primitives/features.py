@@ -106,6 +106,8 @@ _VECTOR_DOCS = {
     "is_in_place": "1 if the operator writes its first operand",
     "is_vectorisable": "1 if every tensor is contiguous and its last dimension fills 16-byte accesses",
     "log2_waves": "log2 of output elements per resident thread of the device; below 0: idle threads",
+    "log2_align_width": "log2 of the largest power of two, at most 64, that divides the width",
+    "transposes": "1 if large tensors run along different dimensions: some are read or written across",
 }
 FEATURE_DOCS: dict[str, dict[str, str]] = {
     "gemm": {**_COMMON_DOCS, **_GEMM_DOCS},
@@ -289,7 +291,15 @@ def _vector_features(call: Call, sm_count: int) -> dict[str, float]:
         "is_in_place": float(call.is_in_place),
         "is_vectorisable": float(filled and not strided),
         "log2_waves": math.log2(max(numel_out, 1) / (sm_count * _THREADS_PER_SM)),
+        "log2_align_width": _log2_align(width),
+        "transposes": float(len({_running_dim(t) for t in tensors if t.numel > 1 and 2 * t.numel >= numel_out}) > 1),
     }
+
+
+def _running_dim(tensor: TensorSpec) -> int:
+    """Counted from the last, the dimension along which neighbours in memory lie."""
+    steps = [(stride, len(tensor.shape) - dim) for dim, stride in enumerate(tensor.stride) if tensor.shape[dim] > 1]
+    return min((step for step in steps if step[0] > 0), default=(0, 0))[1]
 
 
 def _is_expanded(tensor: TensorSpec) -> bool:
