@@ -22,14 +22,20 @@ WEIGHT_FEATURES = (
     "is_gemm", "is_gemm_float32", "is_attention", "is_vector", "is_vector_short", "log2_duration", "is_eager",
 )  # fmt: skip
 _SHRINKAGE = 0.05
+# Where the fit starts, and what it is shrunk to: seen in captured models.
+_CHAIN_GAP_US = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Coefficients of energy weights and of time weights, each in the order of WEIGHT_FEATURES."""
+    """Coefficients of energy weights and of time weights, each in the order of WEIGHT_FEATURES.
+
+    `chain_gap_s` is what each kernel costs more in a chain of different ones than in a loop of itself.
+    """
 
     energy: tuple[float, ...]
     duration: tuple[float, ...]
+    chain_gap_s: float = 0.0
 
     def of_energy(self, features: FloatArray) -> FloatArray:
         return _weigh(features, np.array(self.energy))
@@ -44,10 +50,14 @@ NEUTRAL = Weights((0.0,) * len(WEIGHT_FEATURES), (0.0,) * len(WEIGHT_FEATURES))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AggregationCase:
-    """A measured whole that never waits for the host: its distinct leaves, how often each occurs, what was measured."""
+    """A measured whole that never waits for the host: its distinct leaves, how often each occurs, what was measured.
+
+    `launches` is 1 for leaves that launch a kernel, else 0; times and energies are those at the whole's clock.
+    """
 
     features: FloatArray
     counts: FloatArray
+    launches: FloatArray
     leaf_energy_j: FloatArray
     leaf_duration_s: FloatArray
     measured_energy_j: float
@@ -73,8 +83,11 @@ def weight_features(table: LeafTable, duration_s: FloatArray, execution: str) ->
     return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
 
 
-def fit_weights(cases: Sequence[AggregationCase]) -> Weights:
-    """Least squares on the log error, each family counting alike, shrunk towards weight one."""
+def fit_weights(cases: Sequence[AggregationCase], idle_power_w: float) -> Weights:
+    """Least squares on the log error, each family counting alike, shrunk towards weight one.
+
+    Between two kernels of a chain the board draws `idle_power_w`.
+    """
     from scipy.optimize import least_squares  # type: ignore[import-untyped]
 
     if not cases:
@@ -88,18 +101,22 @@ def fit_weights(cases: Sequence[AggregationCase]) -> Weights:
     def errors(theta: FloatArray, of_energy: bool) -> FloatArray:
         logs = []
         for case in cases:
-            weights = _weigh(case.features, theta) * case.counts
+            weights = _weigh(case.features, theta[:-1]) * case.counts
+            chain_s = float(case.launches @ case.counts) * theta[-1] * 1e-6
             if of_energy:
-                total, measured = float(weights @ case.leaf_energy_j), case.measured_energy_j
+                total = float(weights @ case.leaf_energy_j) + idle_power_w * chain_s
+                logs.append(np.log(total / case.measured_energy_j))
             else:
-                total, measured = float(weights @ case.leaf_duration_s), case.measured_duration_s
-            logs.append(np.log(total / measured))
-        shrink = np.sqrt(_SHRINKAGE * len(cases) / 10) * theta
+                logs.append(np.log((float(weights @ case.leaf_duration_s) + chain_s) / case.measured_duration_s))
+        shrink = np.sqrt(_SHRINKAGE * len(cases) / 10) * (theta - start)
         return np.concatenate([importance * np.array(logs), shrink])
 
-    start = np.zeros(len(WEIGHT_FEATURES))
-    found = [least_squares(errors, start, kwargs={"of_energy": of_energy}).x for of_energy in (True, False)]
-    return Weights(tuple(float(v) for v in found[0]), tuple(float(v) for v in found[1]))
+    start = np.zeros(len(WEIGHT_FEATURES) + 1)
+    start[-1] = _CHAIN_GAP_US
+    duration = least_squares(errors, start, kwargs={"of_energy": False}).x
+    start[-1] = duration[-1] = max(0.0, duration[-1])
+    held = least_squares(lambda theta: errors(np.append(theta, start[-1]), True), start[:-1]).x
+    return Weights(tuple(map(float, held)), tuple(map(float, duration[:-1])), float(duration[-1]) * 1e-6)
 
 
 def _weigh(features: FloatArray, theta: FloatArray) -> FloatArray:

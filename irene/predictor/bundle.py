@@ -27,7 +27,7 @@ from irene.predictor.predictor import Predictor
 if TYPE_CHECKING:
     import xgboost
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SHIPPED = Path(__file__).parent / "bundles"
 _KEYS = ("schema_version", "info", "device", "regressors", "features", "host", "weights", "intervals", "domain")
 
@@ -46,6 +46,7 @@ def save_bundle(predictor: Predictor, folder: str | Path) -> Path:
         "host": asdict(predictor.host),
         "weights": {
             "features": list(WEIGHT_FEATURES), "energy": list(weights.energy), "duration": list(weights.duration),
+            "chain_gap_s": weights.chain_gap_s,
         },
         "intervals": asdict(predictor.intervals),
         "domain": {"metered": sorted(domain.metered), "ranges": asdict(domain)["ranges"]},
@@ -53,6 +54,8 @@ def save_bundle(predictor: Predictor, folder: str | Path) -> Path:
     text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob("*.ubj"):  # of a bundle that had other regressors
+            stale.unlink()
         for name, raw in regressors.items():
             (folder / f"{name}.ubj").write_bytes(raw)
         (folder / "bundle.json").write_text(text, encoding="utf-8")
@@ -92,7 +95,7 @@ def shipped_bundle(device: str) -> Path:
 
 def _build(content: dict[str, Any], path: Path) -> Predictor:
     weights, domain, families = content["weights"], content["domain"], content["features"]
-    _require_keys(weights, ("features", "energy", "duration"), path, "weights")
+    _require_keys(weights, ("features", "energy", "duration", "chain_gap_s"), path, "weights")
     _require_keys(domain, ("metered", "ranges"), path, "domain")
     _require_keys(
         content["regressors"], (*(f"time-{name}" for name in families), "power", "stretch"), path, "regressors"
@@ -114,7 +117,7 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
         spec=spec,
         leaves=LeafModel(time, regressors["power"], regressors["stretch"], spec.context_idle_power_w, spec.power_cap_w),
         host=HostModel(**{name: _numbers(value) for name, value in _items(host)}),
-        weights=Weights(energy, duration),
+        weights=Weights(energy, duration, _numbers(weights["chain_gap_s"])),
         intervals=Intervals(**{name: _numbers(value) for name, value in _items(intervals)}),
         domain=Domain(
             frozenset(map(str, domain["metered"])),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import xgboost
 
 _TIME_SETTINGS: dict[str, Any] = {
-    "n_estimators": 600, "max_depth": 6, "learning_rate": 0.05, "subsample": 0.8, "colsample_bytree": 0.5,
-    "min_child_weight": 2.0,
+    "n_estimators": 500, "max_depth": 6, "learning_rate": 0.06, "max_bin": 64, "subsample": 0.8,
+    "colsample_bytree": 0.5, "min_child_weight": 2.0,
 }  # fmt: skip
 _POWER_SETTINGS: dict[str, Any] = {
     "n_estimators": 250, "max_depth": 4, "learning_rate": 0.05, "subsample": 0.8, "colsample_bytree": 0.7,
@@ -30,14 +30,20 @@ _POWER_SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 # Outside the data a tree holds its edge value; these keep a ratio from ever leaving physics altogether.
 _MAX_LOG_RATIO = 6.0
+# Above this share of the cap, a sustained time that is longer than a burst's is the cap's doing.
+_CAPPED_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeafValues:
-    """Per row of a table: sustained seconds and watts of the call in a loop of its own."""
+    """Per row of a table: sustained seconds and watts of the call in a loop of its own.
+
+    `slowing` says how much longer the power cap makes it there: 1 where the cap is out of reach.
+    """
 
     duration_s: FloatArray
     power_w: FloatArray
+    slowing: FloatArray
 
     @property
     def energy_j(self) -> FloatArray:
@@ -59,9 +65,11 @@ class LeafModel:
         burst_s = self.predict_burst_s(table)
         seen = _power_matrix(table, np.maximum(burst_s, 1e-9))
         power_w = np.clip(np.exp(_run(self.power, seen)), self.idle_power_w, self.power_cap_w)
-        duration_s = burst_s * np.exp(_run(self.stretch, seen))
+        stretch = np.exp(_run(self.stretch, seen))
+        capped = table.launches & (power_w > _CAPPED_SHARE * self.power_cap_w)
+        slowing = np.where(capped, np.maximum(stretch, 1.0), 1.0)
         silent = ~table.launches
-        return LeafValues(np.where(silent, 0.0, duration_s), np.where(silent, 0.0, power_w))
+        return LeafValues(np.where(silent, 0.0, burst_s * stretch), np.where(silent, 0.0, power_w), slowing)
 
     def predict_burst_s(self, table: LeafTable) -> FloatArray:
         """Seconds of a call in a short burst, clocks up: what CUDA events measure."""

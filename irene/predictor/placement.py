@@ -15,6 +15,7 @@ from irene.hardware.spec import DeviceSpec
 from irene.predictor.aggregation import Weights, weight_features
 from irene.predictor.host_model import HostModel
 from irene.predictor.leaf_model import LeafValues
+from irene.predictor.shared_clock import share_clock
 from irene.predictor.timeline import run_timeline
 from irene.predictor.tree_leaves import TreeLeaves
 
@@ -64,10 +65,12 @@ def place_leaves(
         raise UnknownName("execution", execution, _EXECUTIONS)
     at = leaves.row_of_leaf
     features = weight_features(leaves.table, alone.duration_s, execution)
-    busy_s = (alone.duration_s * weights.of_duration(features))[at]
-    busy_j = (alone.energy_j * weights.of_energy(features))[at]
     # A captured graph never waits for the host.
     issue_s = host.issue_s(leaves.flat) if execution == "eager" else np.zeros(len(at))
+    running = share_clock(alone, leaves.counts, float(issue_s.sum()), spec)
+    chain_s = weights.chain_gap_s * leaves.table.launches
+    busy_s = (running.duration_s * weights.of_duration(features) + chain_s)[at]
+    busy_j = (running.energy_j * weights.of_energy(features) + spec.context_idle_power_w * chain_s)[at]
     gap_s = run_timeline(issue_s, busy_s).gap_s
     gap_j = spec.context_idle_power_w * gap_s
     energy_j, duration_s = float(busy_j.sum() + gap_j.sum()), float(busy_s.sum() + gap_s.sum())

@@ -16,7 +16,7 @@ import numpy as np
 from irene import __version__
 from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec, load_device
-from irene.predictor.aggregation import AggregationCase, fit_weights, weight_features
+from irene.predictor.aggregation import AggregationCase, Weights, fit_weights, weight_features
 from irene.predictor.domain import make_domain
 from irene.predictor.host_model import HostModel, make_host_model
 from irene.predictor.intervals import Intervals, calibrate
@@ -25,6 +25,7 @@ from irene.predictor.leaf_table import LeafTable
 from irene.predictor.placement import place_leaves
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
+from irene.predictor.shared_clock import share_clock
 from irene.predictor.training_data import (
     FAMILY_FOLDS,
     SITE_FOLDS,
@@ -61,7 +62,7 @@ def fit(rows: pd.DataFrame, seed: int = 0, device: str = "h200") -> Predictor:
         spec=spec,
         leaves=_fit_leaves(primitives, spec, seed),
         host=host,
-        weights=fit_weights(_aggregation_cases(wholes, out_of_fold)),
+        weights=_fit_weights(wholes, out_of_fold, spec),
         intervals=_calibrate(primitives, by_site, wholes, out_of_fold, host, spec),
         domain=make_domain(primitives.timed, primitives.metered),
     )
@@ -92,24 +93,27 @@ def _fit_host(rows: pd.DataFrame, primitives: PrimitiveData, wholes: Sequence[Me
     return replace(host, factor=float(np.median([np.median(values) for values in ratios.values()])))
 
 
-def _aggregation_cases(wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues]) -> list[AggregationCase]:
-    """GPU-bound and captured cases: where the host decides, they would teach the weights its noise."""
-    cases = []
+def _fit_weights(wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], spec: DeviceSpec) -> Weights:
+    """On GPU-bound and captured cases: where the host decides, they would teach the weights its noise."""
+    cases: list[AggregationCase] = []
     for whole, values in zip(wholes, alone, strict=True):
         if whole.execution == "eager" and whole.gpu_utilization_pct < _GPU_BOUND_PCT:
             continue
+        counts = whole.leaves.counts
+        running = share_clock(values, counts, 0.0, spec)  # none of these waits for the host
         cases.append(
             AggregationCase(
                 features=weight_features(whole.leaves.table, values.duration_s, whole.execution),
-                counts=np.bincount(whole.leaves.row_of_leaf, minlength=len(values.duration_s)).astype(np.float64),
-                leaf_energy_j=values.energy_j,
-                leaf_duration_s=values.duration_s,
+                counts=counts,
+                launches=whole.leaves.table.launches.astype(np.float64),
+                leaf_energy_j=running.energy_j,
+                leaf_duration_s=running.duration_s,
                 measured_energy_j=whole.energy_j,
                 measured_duration_s=whole.duration_s,
                 family=whole.family,
             )
         )
-    return cases
+    return fit_weights(cases, spec.context_idle_power_w)
 
 
 def _calibrate(
@@ -122,7 +126,7 @@ def _calibrate(
     regime_errors: list[tuple[str, float]] = []
     for family in sorted({whole.family for whole in wholes}):
         others = [(whole, values) for whole, values in zip(wholes, alone, strict=True) if whole.family != family]
-        weights = fit_weights(_aggregation_cases([whole for whole, _ in others], [values for _, values in others]))
+        weights = _fit_weights([w for w, _ in others], [values for _, values in others], spec)
         for whole, values in zip(wholes, alone, strict=True):
             if whole.family == family:
                 placed = place_leaves(whole.leaves, values, weights, host, whole.execution, spec)
@@ -133,10 +137,11 @@ def _calibrate(
 def _predict_out_of_fold(held_out: Sequence[LeafModel], table: LeafTable) -> LeafValues:
     """Each row by the model that has not seen its site."""
     folds = site_folds(table.calls)
-    duration_s, power_w = np.zeros(len(folds)), np.zeros(len(folds))
+    duration_s, power_w, slowing = np.zeros(len(folds)), np.zeros(len(folds)), np.ones(len(folds))
     for fold, model in enumerate(held_out):
         members = folds == fold
         if members.any():
             values = model.predict(table.take(members))
             duration_s[members], power_w[members] = values.duration_s, values.power_w
-    return LeafValues(duration_s, power_w)
+            slowing[members] = values.slowing
+    return LeafValues(duration_s, power_w, slowing)

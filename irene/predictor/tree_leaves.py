@@ -24,6 +24,11 @@ class TreeLeaves:
     table: LeafTable
     row_of_leaf: NDArray[np.int64]
 
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """How often each row of the table occurs in the tree."""
+        return np.bincount(self.row_of_leaf, minlength=len(self.table.calls)).astype(np.float64)
+
 
 def tabulate_leaves(tree: ModelTree, spec: DeviceSpec) -> TreeLeaves:
     """Find the distinct leaves: the same call with its weights hot or cold."""

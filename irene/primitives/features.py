@@ -271,6 +271,7 @@ def _vector_features(call: Call, sm_count: int) -> dict[str, float]:
     width = _reduced_width(call, largest)
     numel_out = sum(t.numel for t in outputs)
     strided = [t for t in tensors if not t.is_contiguous]
+    most = max((t.numel for t in tensors), default=0)
     filled = all((t.shape[-1] if t.shape else 1) * t.itemsize % 16 == 0 for t in tensors)
     return {
         "log2_numel_in": _log2(max((t.numel for t in operands), default=0)),
@@ -292,7 +293,7 @@ def _vector_features(call: Call, sm_count: int) -> dict[str, float]:
         "is_vectorisable": float(filled and not strided),
         "log2_waves": math.log2(max(numel_out, 1) / (sm_count * _THREADS_PER_SM)),
         "log2_align_width": _log2_align(width),
-        "transposes": float(len({_running_dim(t) for t in tensors if t.numel > 1 and 2 * t.numel >= numel_out}) > 1),
+        "transposes": float(len({_running_dim(t) for t in tensors if 2 * t.numel >= most and t.numel > 1}) > 1),
     }
 
 

@@ -36,7 +36,11 @@ def planted_cases(weights: Weights, families: int = 6, each: int = 12) -> list[A
         measured_j = counts * weights.of_energy(features) @ energy_j
         measured_s = counts * weights.of_duration(features) @ duration_s
         family = f"family {number % families}"
-        cases.append(AggregationCase(features, counts, energy_j, duration_s, measured_j, measured_s, family))
+        cases.append(
+            AggregationCase(
+                features, counts, np.zeros(len(counts)), energy_j, duration_s, measured_j, measured_s, family
+            )
+        )
     return cases
 
 
@@ -44,7 +48,7 @@ def test_planted_weights_are_recovered() -> None:
     """But for the shrinkage: what is left of the planted deviation from one is below 40 %, for either target."""
     planted = Weights((0.6, -0.5, 0.3, 0.0, 0.2, -0.3, 0.4), (-0.4, 0.5, 0.0, 0.2, -0.2, 0.3, -0.3))
     cases = planted_cases(planted)
-    found, features = fit_weights(cases), np.concatenate([case.features for case in cases])
+    found, features = fit_weights(cases, 120.0), np.concatenate([case.features for case in cases])
     for name in ("of_energy", "of_duration"):
         expected, got = (getattr(weights, name)(features) for weights in (planted, found))
         assert np.abs(got - expected).mean() < 0.4 * np.abs(expected - 1.0).mean()
@@ -53,8 +57,8 @@ def test_planted_weights_are_recovered() -> None:
 def test_neutral_is_the_plain_sum() -> None:
     features = np.random.default_rng(0).normal(size=(50, N))
     assert (NEUTRAL.of_energy(features) == 1.0).all() and (NEUTRAL.of_duration(features) == 1.0).all()
-    assert fit_weights([]) == NEUTRAL
-    np.testing.assert_allclose(fit_weights(planted_cases(NEUTRAL)).energy, 0.0, atol=1e-9)
+    assert fit_weights([], 120.0) == NEUTRAL
+    np.testing.assert_allclose(fit_weights(planted_cases(NEUTRAL), 120.0).energy, 0.0, atol=1e-9)
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2 * N, max_size=2 * N))
@@ -67,13 +71,13 @@ def test_families_count_alike() -> None:
     """One family of forty cases and one of four want opposite weights: neither wins by its number."""
     ones = np.ones((1, N))
     small, large = (
-        AggregationCase(ones, np.ones(1), np.ones(1), np.ones(1), measured, measured, family)
+        AggregationCase(ones, np.ones(1), np.zeros(1), np.ones(1), np.ones(1), measured, measured, family)
         for measured, family in ((0.8, "small"), (1.25, "large"))
     )
-    found = fit_weights([small] * 4 + [large] * 40)
+    found = fit_weights([small] * 4 + [large] * 40, 120.0)
     assert found.of_energy(ones)[0] == pytest.approx(1.0, abs=0.03)
     crowd = [dataclasses.replace(case, family="one") for case in [small] * 4 + [large] * 40]
-    assert fit_weights(crowd).of_energy(ones)[0] > 1.1
+    assert fit_weights(crowd, 120.0).of_energy(ones)[0] > 1.1
 
 
 def test_features_of_leaves() -> None:

@@ -73,8 +73,8 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda c: c.update(schema_version=2), "schema_version is 2, this irene reads 1. Update irene"),
-        (lambda c: c.update(schema_version=0), "schema_version is 0.*Train it again"),
+        (lambda c: c.update(schema_version=3), "schema_version is 3, this irene reads 2. Update irene"),
+        (lambda c: c.update(schema_version=1), "schema_version is 1.*Train it again"),
         (lambda c: c.update(schema_version=True), "schema_version is True"),
         (lambda c: c.pop("schema_version"), "schema_version is None"),
         (lambda c: c.update(colour="red"), "the top: keys missing or unknown: colour"),

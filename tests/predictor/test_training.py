@@ -73,8 +73,8 @@ def test_the_calibrated_whole_is_the_predicted_whole(fitted: Predictor, rows: pd
     placed = place_leaves(whole.leaves, alone, fitted.weights, fitted.host, whole.execution, SPEC)
     assert (whole.execution, whole.family) == ("cuda_graph", "bert")
     assert fitted.predict(decompress_tree(tree)).energy_j == pytest.approx(placed.energy_j.sum(), rel=1e-12)
-    asked = LeafValues(alone.duration_s, np.full(len(alone.power_w), 1000.0))
-    capped = place_leaves(whole.leaves, asked, fit_weights([]), fitted.host, "cuda_graph", SPEC)
+    asked = LeafValues(alone.duration_s, np.full(len(alone.power_w), 1000.0), alone.slowing)
+    capped = place_leaves(whole.leaves, asked, fit_weights([], 120.0), fitted.host, "cuda_graph", SPEC)
     assert capped.energy_j.sum() / capped.duration_s.sum() == pytest.approx(SPEC.power_cap_w)
     assert capped.energy_j.sum() == pytest.approx(asked.energy_j[whole.leaves.row_of_leaf].sum())
 

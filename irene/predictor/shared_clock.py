@@ -1,0 +1,51 @@
+"""One clock for a whole: the power cap holds for the board's average, not for each kernel.
+
+A kernel that alone would draw more than the cap runs slower in a loop of its own. Inside a model its neighbours may
+draw less, the average stays below the cap, and it runs at full clock; or the average does reach the cap, and one clock
+slows everything that can be slowed, by less than in the worst kernel's own loop. So each leaf carries by how much it
+was slowed alone, and a whole looks for the one share of that slowing at which its mean power keeps to the cap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irene.hardware.spec import DeviceSpec
+from irene.predictor.leaf_model import LeafValues
+
+FloatArray = NDArray[np.float64]
+# Dynamic power goes with clock x voltage squared, and voltage with the clock: about its third power.
+CLOCK_EXPONENT = 3.0
+_STEPS = 30
+
+
+def share_clock(alone: LeafValues, counts: FloatArray, issue_s: float, spec: DeviceSpec) -> LeafValues:
+    """The leaves as they run in a whole in which each occurs `counts` times; arrays over distinct leaves.
+
+    `issue_s` is the host's time for the whole, 0 if it never waits for the host: idle time lowers the mean power.
+    """
+    idle_w = spec.context_idle_power_w
+
+    def mean_power_w(share: float) -> float:
+        values = _slow(alone, share, idle_w)
+        busy_s = float(counts @ values.duration_s)
+        gap_s = max(0.0, issue_s - busy_s)
+        energy_j = float(counts @ values.energy_j) + idle_w * gap_s
+        return energy_j / (busy_s + gap_s) if busy_s + gap_s > 0 else 0.0
+
+    if mean_power_w(0.0) <= spec.power_cap_w:
+        return _slow(alone, 0.0, idle_w)
+    low, high = 0.0, 1.0
+    for _ in range(_STEPS):  # mean power falls as the share grows
+        middle = (low + high) / 2
+        low, high = (middle, high) if mean_power_w(middle) > spec.power_cap_w else (low, middle)
+    return _slow(alone, high, idle_w)
+
+
+def _slow(alone: LeafValues, share: float, idle_w: float) -> LeafValues:
+    """The leaves slowed by a share (0 to 1, as alone) of what each is slowed by in its own loop."""
+    relief = alone.slowing ** (1.0 - share)
+    dynamic_w = np.maximum(alone.power_w - idle_w, 0.0) * relief**CLOCK_EXPONENT
+    power_w = np.where(alone.power_w > 0, np.minimum(alone.power_w, idle_w) + dynamic_w, 0.0)
+    return LeafValues(alone.duration_s / relief, power_w, alone.slowing)

@@ -1,0 +1,64 @@
+"""How long a product would take with each tile shape: what a library weighs when it chooses a kernel.
+
+A product is cut into tiles, one a streaming multiprocessor (SM) at a time; the last wave is seldom full, and a long
+inner dimension may be split over several SMs whose parts are added up afterwards. Which kernel runs is not known here,
+so the time regressor gets the time of every candidate as a ratio to the roofline, and learns which of them is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irene.hardware.spec import DeviceSpec
+from irene.primitives.call import DTYPE_BYTES, Call
+from irene.primitives.shapes import compute_dtype, gemm_shape
+
+FloatArray = NDArray[np.float64]
+# Rows x columns of the tiles that GEMM libraries come with on this generation, large to small.
+TILES = (
+    (256, 128), (128, 256), (192, 128), (128, 192), (128, 128), (128, 64), (64, 128), (64, 256), (64, 64), (64, 32),
+    (32, 64), (32, 32), (16, 64),
+)  # fmt: skip
+_SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
+# The rest only shapes the candidates, coarsely: regressors see ratios, and learn what is left.
+_INNER_STEP = 32
+_STEP_LATENCY_S = 15e-9
+_L2_OVER_HBM = 1.5
+_SPLIT_OVERHEAD_S = 1e-6
+
+
+def tile_time_names() -> tuple[str, ...]:
+    """Column names of `tile_time_ratios`, in order."""
+    names = [f"{m}x{n}" for m, n in TILES]
+    return (*(f"log2_tile_time_{n}" for n in names), *(f"log2_split_time_{n}" for n in names), "log2_best_tile_time")
+
+
+def tile_time_ratios(calls: Sequence[Call], dtypes: Sequence[str], base_s: FloatArray, spec: DeviceSpec) -> FloatArray:
+    """log2 of each candidate's seconds over `base_s`, shape (calls, columns): without a split, with the best, the best.
+
+    `calls` are products (GEMM, convolution, grouped GEMM) and `dtypes` the modes that they run in.
+    """
+    shapes = [gemm_shape(call) for call in calls]
+    batch, m, n, k = (
+        np.array([max(getattr(shape, name), 1) for shape in shapes], dtype=np.float64)[:, None, None]
+        for name in ("batch", "m", "n", "k")
+    )
+    itemsize = np.array([DTYPE_BYTES[compute_dtype(call)] for call in calls], dtype=np.float64)[:, None, None]
+    sm_flop_per_s = np.array([spec.peak(dtype) for dtype in dtypes])[:, None, None] / spec.sm_count
+    sm_bytes_per_s = _L2_OVER_HBM * spec.hbm_bytes_per_s / spec.sm_count
+    tile_m, tile_n = (np.array(sizes, dtype=np.float64)[None, :, None] for sizes in zip(*TILES, strict=True))
+    splits = np.array(_SPLITS, dtype=np.float64)[None, None, :]
+
+    inner = np.ceil(k / splits / _INNER_STEP) * _INNER_STEP
+    waves = np.ceil(batch * np.ceil(m / tile_m) * np.ceil(n / tile_n) * splits / spec.sm_count)
+    arithmetic_s = waves * 2 * tile_m * tile_n * inner / sm_flop_per_s
+    loading_s = waves * (tile_m + tile_n) * inner * itemsize / sm_bytes_per_s
+    adding_s = _SPLIT_OVERHEAD_S + batch * m * n * 4 * splits / (_L2_OVER_HBM * spec.hbm_bytes_per_s)
+    time_s = np.maximum(arithmetic_s, loading_s) + inner / _INNER_STEP * _STEP_LATENCY_S + (splits > 1) * adding_s
+    split_s = time_s.min(axis=2)
+    columns = np.concatenate([time_s[:, :, 0], split_s, split_s.min(axis=1, keepdims=True)], axis=1)
+    ratios: FloatArray = np.log2(columns / base_s[:, None])
+    return ratios
