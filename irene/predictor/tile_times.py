@@ -26,7 +26,7 @@ _SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 # The rest only shapes the candidates, coarsely: regressors see ratios, and learn what is left.
 _INNER_STEP = 32
 _STEP_LATENCY_S = 15e-9
-_L2_OVER_HBM = 1.5
+_L2_OVER_HBM = 3.5  # tiles of neighbours are shared
 _SPLIT_OVERHEAD_S = 1e-6
 
 

@@ -37,8 +37,8 @@ def test_a_large_product_takes_its_arithmetic_with_any_large_tile() -> None:
 
 
 def test_one_tile_more_than_fills_the_waves_costs_a_wave() -> None:
-    full, more = (tile_times_s(product(128 * 132, n, 4096))["log2_tile_time_128x128"] for n in (128, 129))
-    assert more == pytest.approx(2 * full, rel=0.01)
+    full, more = (tile_times_s(product(128 * 132, n, 16384))["log2_tile_time_128x128"] for n in (128, 129))
+    assert more == pytest.approx(2 * full, rel=0.1)
 
 
 def test_a_long_inner_dimension_is_worth_splitting() -> None:
