@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from irene.model_tree.addresses import address_nodes
+from irene.model_tree.folding import FoldedRow, fold
 from irene.model_tree.graph import FlatTree, FloatArray, flatten
 from irene.model_tree.tree import ModelTree
 from irene.primitives.work import count_work
-from irene.reporting.folding import FoldedRow, fold
 from irene.reporting.rendering import new_table
 from irene.units import format_quantity
 

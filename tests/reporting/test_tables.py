@@ -7,11 +7,11 @@ import io
 
 import pytest
 
+from irene.model_tree.folding import FoldedRow, fold
 from irene.model_tree.graph import flatten
 from irene.model_tree.tree import ModelTree
 from irene.predictor.prediction import Prediction
 from irene.reporting.export import rows_to_csv
-from irene.reporting.folding import FoldedRow, fold
 from irene.reporting.prediction_table import prediction_table
 from irene.reporting.rendering import FILE_WIDTH, render, simple_table
 from irene.reporting.work_table import work_rows, work_table
