@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PARTS = tuple(wording.PARTS)
 _EVERY_LEVEL = 1_000
-_DIGITS = 6
+_DIGITS = 7
 """Significant digits of a number in the page: more than the eye sees, fewer bytes than Python writes."""
 
 

@@ -32,7 +32,12 @@ def render_report(
     several = len(predictions) > 1
     data = {
         "models": [report_data(prediction, name) for name, prediction in predictions.items()],
-        "words": {"parts": wording.PARTS, "bounds": wording.BOUNDS, "provenances": wording.PROVENANCES},
+        "words": {
+            "parts": wording.PARTS,
+            "bounds": wording.BOUNDS,
+            "provenances": wording.PROVENANCES,
+            "kinds": wording.KINDS,
+        },  # fmt: skip
     }
     heroes = [hero(prediction, site, hidden=i > 0) for i, prediction in enumerate(predictions.values())]
     return Template(_read("report.html")).substitute(

@@ -33,6 +33,15 @@ PROVENANCES = {
     "fallback": "never measured: priced by the bytes it touches",
 }
 
+KINDS: dict[str, str] = {
+    "gemm": "matrix products", "grouped_gemm": "expert matrix products", "attention": "attention",
+    "convolution": "convolutions", "norm": "normalisation", "softmax": "softmax", "activation": "activation functions",
+    "elementwise": "elementwise arithmetic", "reduction": "sums and means", "embedding": "embedding lookups",
+    "copy": "copies and casts", "fill": "filling tensors", "sort": "sorting", "random": "random numbers",
+    "view": "views (host time only)", "other": "other operations", "unknown": "unknown operations",
+}  # fmt: skip
+"""The kinds of primitives (`irene.primitives.kinds`) in plain words."""
+
 PER_CALLS = 1_000_000
 """Grams and money of one call are too small to read; so many calls are shown."""
 

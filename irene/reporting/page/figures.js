@@ -1,6 +1,7 @@
 /* The figures: plain functions from one model's data to Plotly traces and layouts. Numbers are SI. */
 "use strict";
 
+const report = JSON.parse(document.getElementById("report-data").textContent);
 const PARTS = ["compute", "memory", "static", "launch_gap"];
 const PART_COLORS = { compute: "#004488", memory: "#ddaa33", static: "#bbbbbb", launch_gap: "#bb5566" };
 const KIND_MARKS = { // Okabe and Ito's colours; the symbol says the same again, in the plot and in its legend
@@ -9,13 +10,6 @@ const KIND_MARKS = { // Okabe and Ito's colours; the symbol says the same again,
   activation: ["#e69f00", "triangle-up", "▲"], elementwise: ["#000000", "cross", "✚"], reduction: ["#999999", "x", "✖"],
 };
 const OTHER_MARK = ["#777777", "circle-open", "○"];
-const KIND_WORDS = {
-  gemm: "matrix products", grouped_gemm: "expert matrix products", attention: "attention", convolution: "convolutions",
-  norm: "normalisation", softmax: "softmax", activation: "activation functions", elementwise: "elementwise arithmetic",
-  reduction: "sums and means", embedding: "embedding lookups", copy: "copies and casts", fill: "filling tensors",
-  sort: "sorting", random: "random numbers", view: "views (host time only)", other: "other operations",
-  unknown: "unknown operations",
-};
 const FONT = { family: 'system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif', size: 13, color: "#1c2330" };
 const CONFIG = {
   responsive: true, displaylogo: false, modeBarButtons: [["toImage"]], toImageButtonOptions: { format: "svg" },
@@ -126,7 +120,7 @@ function kindFigure(model) {
   const kinds = model.kinds;
   const table = Object.fromEntries(PARTS.map((part) => [part, kinds[`${part}_j`]]));
   const totals = kinds.energy_j.map((joules) => ({ end: joules, text: percent(joules / model.energy_j) }));
-  return stackedBars(kinds.kind.map((kind) => wrap(KIND_WORDS[kind] || kind)), table, totals, "energy of one call");
+  return stackedBars(kinds.kind.map((kind) => wrap(report.words.kinds[kind])), table, totals, "energy of one call");
 }
 
 function compareFigure(models) {
@@ -156,7 +150,7 @@ function rooflineFigure(model) {
     const at = roof.kind.map((other, i) => (other === kind ? i : -1)).filter((i) => i >= 0);
     const [color, symbol] = KIND_MARKS[kind] || OTHER_MARK;
     traces.push({
-      type: "scatter", mode: "markers", name: KIND_WORDS[kind] || kind,
+      type: "scatter", mode: "markers", name: report.words.kinds[kind],
       x: at.map((i) => roof.intensity[i]), y: at.map((i) => roof.flop_per_s[i]), customdata: at.map((i) => roof.row[i]),
       marker: { color, symbol, opacity: 0.8, line: { width: 1, color: "#fff" },
         size: at.map((i) => 7 + 34 * Math.sqrt(rows.energy_j[roof.row[i]] / model.energy_j)) },

@@ -1,7 +1,6 @@
 /* What happens on the page: drawing when a figure comes into view, tabs, selecting a row, search, tooltips. */
 "use strict";
 
-const report = JSON.parse(document.getElementById("report-data").textContent);
 const byId = (id) => document.getElementById(id);
 let model = report.models[0];
 let selected = 0;
@@ -206,7 +205,7 @@ function choose(position) {
   draw("icicle"); // at once: it is what the page is for
   byId("kind-marks").replaceChildren(...[...new Set(model.roofline.kind)].map((kind) => {
     const [color, , sign] = KIND_MARKS[kind] || OTHER_MARK;
-    return element("li", {}, element("span", { style: `color:${color}`, "aria-hidden": "true" }, sign), KIND_WORDS[kind] || kind);
+    return element("li", {}, element("span", { style: `color:${color}`, "aria-hidden": "true" }, sign), report.words.kinds[kind]);
   }));
   for (const id of Object.keys(FIGURES)) { watcher.unobserve(byId(id)); watcher.observe(byId(id)); }
 }
