@@ -93,7 +93,7 @@ def print_tree(
         tree = trace(model, **workload.given)
     else:
         tree = saved
-    workload.warn_if_not_used(tree, saved=saved is not None)
+    workload.warn_if_not_used(tree.workload, saved=saved is not None)
 
     if file_format == "json":
         from irene.model_tree.serialization import tree_to_json

@@ -13,7 +13,7 @@ import typer
 from irene.errors import BadInput, UnknownName
 
 if TYPE_CHECKING:
-    from irene.model_tree.tree import ModelTree
+    from irene.model_tree.tree import ModelTree, Workload
 
 FORMATS = ("table", "json", "csv")
 
@@ -79,10 +79,10 @@ class WorkloadOptions:
         """Only what was typed; the defaults are those of the functions that get it."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
 
-    def warn_if_not_used(self, tree: ModelTree, *, saved: bool) -> None:
-        """Say on stderr which typed options differ from the workload that the tree was traced for."""
+    def warn_if_not_used(self, workload: Workload, *, saved: bool) -> None:
+        """Say on stderr which typed options differ from the workload that was traced."""
         for name, value in self.given.items():
-            used = getattr(tree.workload, name)
+            used = getattr(workload, name)
             if value == used:
                 continue
             if saved:

@@ -26,5 +26,5 @@ def predict_as_asked(
     else:
         used = {name: getattr(tree.workload, name) for name in workload.__dataclass_fields__}
         prediction = predict(tree, device=device, predictor=predictor, **used)
-    workload.warn_if_not_used(prediction.tree, saved=tree is not None)
+    workload.warn_if_not_used(prediction.tree.workload, saved=tree is not None)
     return prediction

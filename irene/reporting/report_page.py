@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from irene import __version__
 from irene.reporting import wording
+from irene.reporting.report_comparison import comparison
 from irene.reporting.report_data import report_data
-from irene.reporting.report_sections import assumptions, comparison, hero, tabs
+from irene.reporting.report_sections import assumptions, hero, tabs
 
 if TYPE_CHECKING:
     from irene.predictor.prediction import Prediction
