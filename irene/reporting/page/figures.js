@@ -71,7 +71,7 @@ function icicleFigure(model) {
     texttemplate: "%{label}<br>%{text}", textposition: "middle left",
     textfont: { size: isNarrow() ? 11 : 13, color: colors.map((color) => (isDark(color) ? "#ffffff" : "#1c2330")) },
     hovertemplate: "<b>%{label}</b><br>%{text}, %{customdata[0]} of the whole<br>%{customdata[1]}<extra></extra>",
-    marker: { colors: colors.map((color) => `rgb(${color.join(",")})`), line: { width: 1, color: "#fff" } },
+    marker: { colors: colors.map((color) => `rgb(${color.join(",")})`), line: { width: 1.5, color: "#ffffff" } },
     tiling: { orientation: "h", pad: 0 }, pathbar: { thickness: 26, edgeshape: "/", textfont: { size: 13 } },
   };
   return [[trace], layout({ margin: { l: 0, r: 0, t: 30, b: 0 }, uniformtext: { minsize: 10, mode: "hide" } })];

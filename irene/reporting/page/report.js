@@ -92,10 +92,12 @@ async function zoomTo(index, scroll) {
   const shown = shownRows(model);
   let level = index;
   while (level > 0 && !(rows.energy_j[level] > 0 && rows.parent.includes(level))) level = rows.parent[level];
-  const mark = (is, isNot) => shown.map((i) => (i === index ? is : isNot));
-  await Plotly.restyle(byId("icicle"), {
-    level: String(level), "marker.line.width": [mark(3, 1)], "marker.line.color": [mark("#1c2330", "#fff")],
-  });
+  // Only the colour: a list of widths leaves the bar of ancestors without a height (plotly.js 4.1).
+  const frame = shown.map((i) => (i === index && index > 0 ? "#000000" : "#ffffff"));
+  await Plotly.restyle(byId("icicle"), { "marker.line.color": [frame] });
+  // As a click does it: setting `level` directly leaves the bar of ancestors without a place.
+  await Plotly.animate(byId("icicle"), { data: [{ level: String(level) }], traces: [0] },
+    { frame: { redraw: false, duration: 400 }, transition: { duration: 400 }, mode: "immediate", fromcurrent: true });
   if (scroll) byId("where").scrollIntoView();
 }
 
