@@ -96,9 +96,10 @@ def _account(prediction: Prediction) -> str:
         name = term(part.replace("_", " "), tip)
         much = f"<strong>{write_quantity(parts[part])}</strong> {share:.1%}"
         items.append(f'<li><span class="swatch {part}"></span>{name} {much}</li>')
-    sentence = wording.PARTS[largest]
+    bound = prediction.values.bound[0]
+    limit = f" <strong>It is {bound.replace('_', ' ')}.</strong> {escape(wording.BOUNDS[bound])}" if bound else ""
     return f"""<p class="verdict"><strong>{parts[largest] / total_j:.0%} is {largest.replace("_", " ")}.</strong>
-    {escape(sentence)}</p>
+    {escape(wording.PARTS[largest])}{limit}</p>
   <div class="strip" aria-hidden="true">{"".join(bars)}</div>
   <ul class="legend">{"".join(items)}</ul>"""
 

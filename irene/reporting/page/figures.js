@@ -74,7 +74,7 @@ function icicleFigure(model) {
     marker: { colors: colors.map((color) => `rgb(${color.join(",")})`), line: { width: 1.5, color: "#ffffff" } },
     tiling: { orientation: "h", pad: 0 }, pathbar: { thickness: 26, edgeshape: "/", textfont: { size: 13 } },
   };
-  return [[trace], layout({ margin: { l: 0, r: 0, t: 30, b: 0 }, uniformtext: { minsize: 10, mode: "hide" } })];
+  return [[trace], layout({ margin: { l: 0, r: 0, t: 30, b: 0 }, uniformtext: { minsize: isNarrow() ? 10 : 12, mode: "hide" } })];
 }
 
 const JOULE_AXIS = { tickformat: "~s", ticksuffix: "J", rangemode: "tozero", gridcolor: "#e9ebf0", zerolinecolor: "#c4cad4", fixedrange: true };
