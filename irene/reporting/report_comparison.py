@@ -27,13 +27,14 @@ def comparison(predictions: Mapping[str, Prediction], compared: Mapping[str, Any
     ]  # fmt: skip
     differences = {name: _difference(compared, base_name, name) for name in predictions}
     rows = [_row(name, predictions, differences[name]) for name in predictions]
+    pairs = [found for found in differences.values() if found is not None]
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in (compared or {}).get("notes", ()))
     return f"""<section class="card" id="compare">
   <h2>Comparison</h2>
   {_table(head, rows)}{notes}
   <ul class="legend parts"></ul>
   <div id="compare-bars" class="figure"></div>
-  {"".join(_contributions(found) for found in differences.values() if found is not None)}
+  {"".join(_contributions(pair, is_open=i == 0) for i, pair in enumerate(pairs))}
 </section>"""
 
 
@@ -68,23 +69,29 @@ def _against(base: Prediction, other: Prediction, difference: Mapping[str, Any] 
     return f"{difference['ratio']:.3g} times<small>{low:.3g} to {high:.3g}, {term(word, _SURE_TIP)}</small>"
 
 
-def _contributions(difference: Mapping[str, Any]) -> str:
+def _contributions(difference: Mapping[str, Any], *, is_open: bool) -> str:
     """What each role has in one difference, most first; the rows add up to it."""
     parts = sorted(difference["by_role"], key=lambda part: -abs(part["difference_j"]))
+    sums = {key: sum(part[key] or 0.0 for part in parts) for key in ("base_j", "other_j")}
+    least_j = 1e-9 * max(sums.values())  # what rounding leaves of no difference
+    rows = [
+        [escape(part["label"].replace("_", " ")), _joules(part["base_j"]), _joules(part["other_j"]),
+         _signed(part["difference_j"], least_j)]
+        for part in parts
+    ]  # fmt: skip
+    rows.append(["all", _joules(sums["base_j"]), _joules(sums["other_j"]), _signed(difference["energy_j"], least_j)])
     base, other = escape(difference["base"]), escape(difference["other"])
-    rows = [[escape(part["label"].replace("_", " ")), *(_joules(part[k]) for k in ("base_j", "other_j")),
-             f"<strong>{_signed(part['difference_j'])}</strong>"] for part in parts]  # fmt: skip
-    total = f"<strong>{_signed(difference['energy_j'])}</strong>"
-    rows.append(["all", *(_joules(sum(part[key] or 0.0 for part in parts)) for key in ("base_j", "other_j")), total])
-    return f"<h3>{other} against {base}</h3>{_table(['part', base, other, 'difference'], rows)}"
+    return f"""<details{" open" if is_open else ""}><summary>{other} against {base}: what makes the difference</summary>
+  {_table(["part", base, other, "difference"], rows)}</details>"""
 
 
 def _joules(value: float | None) -> str:
     return "–" if value is None else write_quantity(value)
 
 
-def _signed(value: float) -> str:
-    return f"+{write_quantity(value)}" if value > 0 else write_quantity(value).replace("-", "−")
+def _signed(value: float, least: float) -> str:
+    number = write_quantity(value if abs(value) > least else 0.0).replace("-", "−")
+    return f"<strong>{'+' if value > least else ''}{number}</strong>"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -21,8 +21,8 @@ PARTS = {
 BOUNDS = {
     "compute_bound": "Arithmetic decides: a faster calculator would help, more bandwidth would not.",
     "memory_bound": "Reading and writing memory decides: smaller or fewer bytes would help.",
-    "power_bound": "The power cap decides: the board runs at its limit with lowered clocks.",
-    "host_bound": "The host decides: the GPU waits for launches more than half of the time.",
+    "power_bound": "The power cap decides: the board runs near its limit, with lowered clocks.",
+    "host_bound": "The host decides: the GPU waits for Python to launch its next kernel.",
 }
 
 PROVENANCES = {

@@ -80,13 +80,14 @@ def test_several_models_are_compared(bert: Prediction, captured: Prediction) -> 
 
 def test_a_comparison_brings_intervals_and_contributions(bert: Prediction, captured: Prediction) -> None:
     part = {"label": "feed_forward", "aligned_by": "role", "base_j": 1.0, "other_j": None, "difference_j": -1.0}
+    same = part | {"label": "norm", "other_j": 1.0, "difference_j": 1e-14}
     pair = {
         "base": "eager", "other": "graph", "energy_j": -1.0, "ratio": 0.4, "interval_ratio": [0.3, 0.5],
-        "is_significant": True, "by_role": [part],
+        "is_significant": True, "by_role": [part, same],
     }  # fmt: skip
     words = text_of(render_report({"eager": bert, "graph": captured}, None, {"differences": [pair], "notes": ["mind"]}))
     assert "0.4 times 0.3 to 0.5, differs" in words
-    assert "feed forward 1 J – −1 J" in words
+    assert "feed forward 1 J – −1 J norm 1 J 1 J 0 J all 2 J 1 J −1 J" in words
     assert "mind" in words
 
 
