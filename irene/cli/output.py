@@ -14,30 +14,28 @@ from irene.errors import BadInput
 
 def write_output(data: str | bytes, output: Path | None) -> None:
     """Write a command's data: text with one newline at its end, bytes as they are."""
-    content = data if isinstance(data, bytes) else (data.rstrip("\n") + "\n").encode("utf-8")
+    content = data if isinstance(data, bytes) else data.rstrip("\n") + "\n"
     if output is not None:
         _write_file(content, output)
-    elif isinstance(data, bytes) and sys.stdout.isatty():
+        return
+    if isinstance(content, bytes) and sys.stdout.isatty():
         raise BadInput("This format is binary and standard output is a terminal; name a file with --output.")
-    else:
-        _write_to_stdout(content)
-
-
-def _write_file(content: bytes, output: Path) -> None:
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_bytes(content)
-    except OSError as error:
-        raise BadInput(f"Cannot write {str(output)!r}: {error.strerror or error}.") from None
-
-
-def _write_to_stdout(content: bytes) -> None:
-    try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
+        if isinstance(content, bytes):
+            sys.stdout.buffer.write(content)
+        else:
+            sys.stdout.write(content)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader (head, less) has seen enough; nothing more is written at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_file(content: str | bytes, output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    except OSError as error:
+        raise BadInput(f"Cannot write {str(output)!r}: {error.strerror or error}.") from None
 
 
 def list_as(rows: Sequence[Mapping[str, Any]], file_format: str, columns: Iterable[str]) -> str:

@@ -99,3 +99,11 @@ def test_wrong_input_is_one_line(
     assert words in err
     assert err.startswith("Error: ") and err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_bytes_do_not_go_to_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert run(["predict", *TINY, "--format", "parquet"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "--output" in captured.err
