@@ -147,12 +147,11 @@ def draw_roofline(axes: Axes, model: Mapping[str, Any]) -> None:
     """Operations that calculate, under the roofs of memory and arithmetic."""
     roof, rows = model["roofline"], model["rows"]
     low, high = min([0.1, *roof["intensity"]]) / 2, max([2000.0, *roof["intensity"]]) * 2
-    roofs = (
-        ("peak_flop_per_s", "-", f"matrix products in {roof['dtype']}"),
-        ("vector_flop_per_s", ":", "other arithmetic"),
-    )
-    for key, style, words in roofs:
-        peak, bandwidth = roof[key], roof["bytes_per_s"]
+    roofs = [(f"matrix products in {roof['dtype']}", roof["peak_flop_per_s"], "-")]
+    if roof["vector_flop_per_s"] != roof["peak_flop_per_s"]:
+        roofs.append(("other arithmetic", roof["vector_flop_per_s"], ":"))
+    bandwidth = roof["bytes_per_s"]
+    for words, peak, style in roofs:
         axes.plot([low, peak / bandwidth, high], [low * bandwidth, peak, peak], style, color=_SOFT, linewidth=1.2)
         label = f"{words}: {format_quantity(peak, 'FLOP/s')}"
         axes.text(high, peak * 1.1, label, ha="right", va="bottom", fontsize=8, color=_SOFT)

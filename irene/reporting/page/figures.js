@@ -84,7 +84,8 @@ function layerFigure(model) {
   const places = layers.label.map((_, i) => i);
   const step = Math.ceil(layers.label.length / (isNarrow() ? 8 : 24));
   const ticks = places.filter((i) => i % step === 0);
-  const short = (label) => escapeText(label.split(".").slice(-2).join("."));
+  const short = (i) => layers.label[i].split(".").slice(-2).join(".");
+  const isCrowded = ticks.length * Math.max(...ticks.map((i) => short(i).length)) > (isNarrow() ? 36 : 120);
   const hover = layers.label.map((label, i) =>
     `<b>${escapeText(label)}</b><br>${quantity(layers.energy_j[i], "J")}, ${percent(layers.energy_j[i] / model.energy_j)} of the whole`
     + `<br>90 % interval ${quantity(layers.low_j[i], "J")} to ${quantity(layers.high_j[i], "J")}`
@@ -94,8 +95,8 @@ function layerFigure(model) {
     hovertext: hover, hovertemplate: `%{hovertext}<br>${words(part)}: %{y:.3s}J<extra></extra>`,
   }));
   return [traces, layout({
-    barmode: "stack", bargap: layers.label.length > 40 ? 0.05 : 0.18, margin: { l: 64, r: 8, t: 12, b: 80 }, showlegend: false,
-    xaxis: { tickvals: ticks, ticktext: ticks.map((i) => short(layers.label[i])), tickangle: -45, fixedrange: true, automargin: true },
+    barmode: "stack", bargap: layers.label.length > 40 ? 0.05 : 0.18, margin: { l: 64, r: 8, t: 12, b: 30 }, showlegend: false,
+    xaxis: { tickvals: ticks, ticktext: ticks.map((i) => escapeText(short(i))), tickangle: isCrowded ? -45 : 0, fixedrange: true, automargin: true },
     yaxis: { ...JOULE_AXIS, title: { text: "energy of one call" } },
   })];
 }
@@ -145,7 +146,10 @@ function rooflineFigure(model) {
     type: "scatter", mode: "lines", name, x: [low, flop_per_s / roof.bytes_per_s, high],
     y: [low * roof.bytes_per_s, flop_per_s, flop_per_s], line: { color: "#5a6474", width: 1.6, dash }, hoverinfo: "skip", showlegend: false,
   });
-  const traces = [line("peak", roof.peak_flop_per_s, "solid"), line("vector", roof.vector_flop_per_s, "dot")];
+  // In float32 all arithmetic has one roof.
+  const roofs = roof.peak_flop_per_s === roof.vector_flop_per_s ? [["all arithmetic", roof.peak_flop_per_s, "solid"]]
+    : [[`${isNarrow() ? "" : "matrix products in "}${roof.dtype}`, roof.peak_flop_per_s, "solid"], ["other arithmetic", roof.vector_flop_per_s, "dot"]];
+  const traces = roofs.map(([name, flop_per_s, dash]) => line(name, flop_per_s, dash));
   for (const kind of [...new Set(roof.kind)]) {
     const at = roof.kind.map((other, i) => (other === kind ? i : -1)).filter((i) => i >= 0);
     const [color, symbol] = KIND_MARKS[kind] || OTHER_MARK;
@@ -172,8 +176,7 @@ function rooflineFigure(model) {
       ticktext: speeds.map((speed) => quantity(speed, isNarrow() ? "" : "FLOP/s")),
       title: { text: isNarrow() ? "" : "speed while running", standoff: 12 } },
     annotations: [
-      label(high, roof.peak_flop_per_s, `${isNarrow() ? "" : "matrix products in "}${roof.dtype}: ${quantity(roof.peak_flop_per_s, "FLOP/s")}`, { xanchor: "right", yanchor: "bottom" }),
-      label(high, roof.vector_flop_per_s, `other arithmetic: ${quantity(roof.vector_flop_per_s, "FLOP/s")}`, { xanchor: "right", yanchor: "bottom" }),
+      ...roofs.map(([name, flop_per_s]) => label(high, flop_per_s, `${name}: ${quantity(flop_per_s, "FLOP/s")}`, { xanchor: "right", yanchor: "bottom" })),
       label(4, 4 * roof.bytes_per_s, `memory: ${quantity(roof.bytes_per_s, "B/s")}`, { xanchor: "right", yanchor: "bottom", xshift: -4 }),
     ],
   })];
