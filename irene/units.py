@@ -6,6 +6,7 @@ MILLIJOULE_J = 1e-3
 MILLIWATT_W = 1e-3
 MEGAHERTZ_HZ = 1e6
 MEBIBYTE_BYTES = 1024 * 1024
+KILOWATT_HOUR_J = 3.6e6
 
 _PREFIXES = (
     (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"),

@@ -14,7 +14,7 @@ from irene.errors import MeterError
 
 PACKAGES = (
     "torch", "transformers", "xgboost", "scikit-learn", "numpy", "pandas", "pyarrow", "networkx", "nvidia-ml-py",
-    "typer", "rich", "tqdm",
+    "plotly", "typer", "rich", "tqdm",
 )  # fmt: skip
 
 

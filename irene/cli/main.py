@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from irene import __version__
-from irene.cli import data_commands, explain_commands, listing_commands, model_commands
+from irene.cli import data_commands, explain_commands, listing_commands, model_commands, report_commands
 from irene.errors import IreneError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("predict")(model_commands.print_prediction)
 app.command("explain")(explain_commands.print_explanation)
 app.command("compare")(explain_commands.print_comparison)
+app.command("report")(report_commands.write_report)
 app.command("tree")(model_commands.print_tree)
 app.command("models")(listing_commands.print_models)
 app.command("devices")(listing_commands.print_devices)

@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
 from irene.cli import options as opt
 from irene.cli.output import write_output
+from irene.cli.predicting import predict_as_asked
 
 DEFAULT_DEPTH = 3
+
+PredictionFormat = Annotated[
+    str,
+    typer.Option("--format", help="table, json, csv, parquet, markdown, model-card, perfetto (a trace) or speedscope."),
+]
 
 
 def print_prediction(
@@ -25,46 +32,38 @@ def print_prediction(
     task: opt.Task = None,
     execution: opt.Execution = None,
     new_tokens: opt.NewTokens = None,
-    predictor: Annotated[
-        str | None, typer.Option("--predictor", metavar="BUNDLE", help="A bundle written by 'irene train'.")
-    ] = None,
+    predictor: opt.Predictor = None,
     depth: opt.Depth = None,
-    file_format: opt.Format = "table",
+    file_format: PredictionFormat = "table",
+    carbon_intensity: opt.CarbonIntensity = None,
+    price: opt.Price = None,
+    pue: opt.Pue = None,
     output: opt.Output = None,
 ) -> None:
     """Energy, time and power of a model and its parts."""
-    opt.require_format(file_format)
+    from irene.reporting.footprint import read_site
+    from irene.reporting.formats import FILE_FORMATS
+
+    opt.require_format(file_format, ("table", *FILE_FORMATS))
     opt.require_at_least("depth", depth, 0)
+    site = read_site(carbon_intensity, price, pue)
     workload = opt.WorkloadOptions(task, batch_size, seq_len, decoder_seq_len, dtype, execution, new_tokens)
-    from irene.hardware.spec import load_device
+    prediction = predict_as_asked(model, workload, device, predictor)
 
-    load_device(device)  # a wrong name is said now, not after seconds of tracing
-    tree = opt.load_if_saved(model)
+    if file_format != "table":
+        from irene.reporting.formats import write_prediction
 
-    from irene.predictor import predict
+        if file_format == "model-card" and (site is None or site.carbon_intensity_g_per_kwh is None):
+            warnings.warn("Without --carbon-intensity the card has no co2_eq_emissions.", stacklevel=2)
+        write_output(write_prediction(prediction, file_format, site), output)
+        return
+    from irene.reporting.prediction_table import prediction_table
+    from irene.reporting.rendering import render
 
-    if tree is None:
-        prediction = predict(model, device=device, predictor=predictor, **workload.given)
-    else:
-        used = {name: getattr(tree.workload, name) for name in workload.__dataclass_fields__}
-        prediction = predict(tree, device=device, predictor=predictor, **used)
-    workload.warn_if_not_used(prediction.tree.workload, saved=tree is not None)
-
-    if file_format == "json":
-        text = json.dumps(prediction.to_json())
-    elif file_format == "csv":
-        from irene.reporting.export import rows_to_csv
-
-        text = rows_to_csv(list(prediction.rows()))
-    else:
-        from irene.reporting.prediction_table import prediction_table
-        from irene.reporting.rendering import render
-
-        levels = DEFAULT_DEPTH if depth is None else depth
-        to_terminal = output is None and sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns if to_terminal else None
-        text = render(prediction_table(prediction, levels, width), to_terminal=to_terminal)
-    write_output(text, output)
+    levels = DEFAULT_DEPTH if depth is None else depth
+    to_terminal = output is None and sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if to_terminal else None
+    write_output(render(prediction_table(prediction, levels, width, site), to_terminal=to_terminal), output)
 
 
 def print_tree(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +44,17 @@ NewTokens = Annotated[int | None, typer.Option("--new-tokens", show_default="0",
 Device = Annotated[str, typer.Option("--device", help="The accelerator; 'irene devices' lists them.")]
 Format = Annotated[str, typer.Option("--format", help="table, json or csv.")]
 Depth = Annotated[int | None, typer.Option("--depth", show_default="3", help="Levels of the tree in the table.")]
+Predictor = Annotated[
+    str | None, typer.Option("--predictor", metavar="BUNDLE", help="A bundle written by 'irene train'.")
+]
+CarbonIntensity = Annotated[
+    str | None,
+    typer.Option("--carbon-intensity", metavar="GRAMS|CODE", help="gCO2e per kWh, or a country's code such as FR."),
+]
+Price = Annotated[float | None, typer.Option("--price", help="Price of a kWh, in any currency.")]
+Pue = Annotated[
+    float | None, typer.Option("--pue", show_default="1", help="Energy of the data centre over that of its computers.")
+]
 Output = Annotated[Path | None, typer.Option("--output", help="Write there instead of to standard output.")]
 
 
@@ -89,9 +101,9 @@ def require_at_least(name: str, value: int | None, least: int) -> None:
         raise BadInput(f"{flag(name)} must be at least {least}, got {value}.")
 
 
-def require_format(name: str) -> None:
-    if name not in FORMATS:
-        raise UnknownName("format", name, FORMATS)
+def require_format(name: str, known: Collection[str] = FORMATS) -> None:
+    if name not in known:
+        raise UnknownName("format", name, known)
 
 
 def load_if_saved(model: str) -> ModelTree | None:

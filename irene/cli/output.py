@@ -12,19 +12,28 @@ from typing import Any
 from irene.errors import BadInput
 
 
-def write_output(text: str, output: Path | None) -> None:
-    """Write a command's data, with one newline at its end."""
-    text = text.rstrip("\n") + "\n"
-    if output is None:
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except BrokenPipeError:  # the reader (head, less) has seen enough; nothing more is written at exit either
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def write_output(data: str | bytes, output: Path | None) -> None:
+    """Write a command's data: text with one newline at its end, bytes as they are."""
+    content = data if isinstance(data, bytes) else data.rstrip("\n") + "\n"
+    if output is not None:
+        _write_file(content, output)
         return
+    if isinstance(content, bytes) and sys.stdout.isatty():
+        raise BadInput("This format is binary and standard output is a terminal; name a file with --output.")
+    try:
+        if isinstance(content, bytes):
+            sys.stdout.buffer.write(content)
+        else:
+            sys.stdout.write(content)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (head, less) has seen enough; nothing more is written at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_file(content: str | bytes, output: Path) -> None:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
+        output.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     except OSError as error:
         raise BadInput(f"Cannot write {str(output)!r}: {error.strerror or error}.") from None
 

@@ -10,6 +10,8 @@ from rich.table import Table
 from irene.model_tree.folding import FoldedRow, fold
 from irene.model_tree.graph import FloatArray
 from irene.predictor.prediction import PROVENANCES
+from irene.reporting import wording
+from irene.reporting.footprint import Site
 from irene.reporting.rendering import new_table
 from irene.units import format_quantity
 
@@ -24,8 +26,10 @@ NARROW = 100
 """Terminals with fewer columns get a table without intervals and provenance; the header has those of the model."""
 
 
-def prediction_table(prediction: Prediction, depth: int = 3, width: int | None = None) -> RenderableType:
-    """Header and tree, for a terminal of `width` columns if it goes to one.
+def prediction_table(
+    prediction: Prediction, depth: int = 3, width: int | None = None, site: Site | None = None
+) -> RenderableType:
+    """Header and tree, for a terminal of `width` columns if it goes to one; grams and money only for a `site`.
 
     The rows below a row add up to its energy: what is too small to show, and what a module uses beside its children, is
     the row '(other)'.
@@ -34,15 +38,18 @@ def prediction_table(prediction: Prediction, depth: int = 3, width: int | None =
     more = () if is_narrow else ("90 % interval", "provenance")
     table = new_table("energy", "share", "time", "power", "bound", *more, first="node")
     _add_rows(table, prediction, fold(prediction.flat, depth), is_narrow)
-    return Group(*_header(prediction), "", table)
+    return Group(*_header(prediction), *_describe_footprint(prediction, site), "", table)
+
+
+def _describe_footprint(prediction: Prediction, site: Site | None) -> list[str]:
+    if site is None:
+        return []
+    lines = wording.describe_footprint(prediction.energy_j, site)
+    words = ", ".join(f"{what} {much}" for what, much in lines)
+    return [f"{wording.PER_CALLS:,} calls   {words}", f"assumed    {wording.describe_site(site)}"]
 
 
 def _header(prediction: Prediction) -> list[str]:
-    work = prediction.tree.workload
-    lengths = [f"batch {work.batch_size}"]
-    lengths += [f"{work.seq_len} tokens"] if work.seq_len is not None else []
-    lengths += [f"{work.decoder_seq_len} decoder tokens"] if work.decoder_seq_len is not None else []
-    lengths += [f"{work.new_tokens} new tokens"] if work.new_tokens else []
     low, high = prediction.interval_j
     power_w = prediction.power_w
     parts = sorted(prediction.breakdown_j.items(), key=lambda item: -item[1])
@@ -50,8 +57,7 @@ def _header(prediction: Prediction) -> list[str]:
     total_j = prediction.energy_j or 1.0
     name = prediction.predictor
     return [
-        f"{prediction.tree.model}: {', '.join(lengths)}, {work.dtype}, {work.task}, {work.execution}"
-        f" on {prediction.device}",
+        f"{prediction.tree.model}: {wording.describe_workload(prediction)} on {prediction.device}",
         f"energy     {format_quantity(prediction.energy_j, 'J')}"
         f"   90 % interval {format_quantity(low, 'J')} to {format_quantity(high, 'J')}",
         f"time       {format_quantity(prediction.duration_s, 's')}"

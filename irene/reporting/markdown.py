@@ -1,0 +1,105 @@
+"""A prediction as Markdown: a snippet for an issue or a README, and the energy part of a Hugging Face model card.
+
+The card's front matter follows https://huggingface.co/docs/hub/model-cards-co2: `co2_eq_emissions` holds grams of CO2
+(`emissions`), `source`, `training_type`, `geographical_location` and `hardware_used`. The Hub means the emissions of
+training; these are of one call, so `training_type` is left out and `source` says what was counted.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from irene import __version__
+from irene.hardware.spec import load_device
+from irene.model_tree.folding import FoldedRow, fold
+from irene.reporting import wording
+from irene.reporting.footprint import Site, footprint_of
+from irene.units import format_quantity
+
+if TYPE_CHECKING:
+    from irene.predictor.prediction import Prediction
+
+SMALLEST_SHARE = 0.01
+_DEPTH = 3
+
+
+def prediction_to_markdown(prediction: Prediction, site: Site | None = None) -> str:
+    """Two tables: the whole call, and the parts that use most of its energy."""
+    title = f"### Predicted energy of `{prediction.tree.model}`"
+    return "\n".join([title, "", *_summary(prediction, site), "", *_parts(prediction), "", _footnote(prediction), ""])
+
+
+def prediction_to_model_card(prediction: Prediction, site: Site | None = None) -> str:
+    """Front matter and a section; without a carbon intensity there is no front matter, since it knows grams only."""
+    front: list[str] = []
+    if site is not None and site.carbon_intensity_g_per_kwh is not None:
+        call = wording.name_of_call(prediction)
+        source = (
+            f"irene {__version__}, predicted: one {call} ({wording.describe_workload(prediction)}), "
+            f"{format_quantity(prediction.energy_j, 'J')} of GPU board energy; {wording.describe_site(site)}. "
+            "Inference, not training."
+        )
+        texts = {"source": source}
+        texts |= {"geographical_location": site.country} if site.country else {}
+        texts |= {"hardware_used": f"1 x {load_device(prediction.device).title}"}
+        # A JSON text is a YAML text. A number needs its point: YAML 1.1 takes 5e-05 for a word.
+        lines = [f"  emissions: {footprint_of(prediction.energy_j, site).carbon_g:.3e}"]
+        lines += [f"  {key}: {json.dumps(value)}" for key, value in texts.items()]
+        front = ["---", "co2_eq_emissions:", *lines, "---", ""]
+    heading = "## Energy of inference"
+    return "\n".join([*front, heading, "", *_summary(prediction, site), "", _footnote(prediction), ""])
+
+
+def _summary(prediction: Prediction, site: Site | None) -> list[str]:
+    low, high = prediction.interval_j
+    total_j = prediction.energy_j or 1.0
+    token_j, power_w = wording.energy_per_token_j(prediction), prediction.power_w
+    parts = sorted(prediction.breakdown_j.items(), key=lambda item: -item[1])
+    rows = [
+        (f"Energy of one {wording.name_of_call(prediction)}", f"**{format_quantity(prediction.energy_j, 'J')}**"),
+        ("90 % interval", wording.describe_interval(low, high)),
+        ("Time", format_quantity(prediction.duration_s, "s")),
+        ("Mean power", "-" if power_w is None else format_quantity(power_w, "W")),
+        ("Energy per sample", format_quantity(wording.energy_per_sample_j(prediction), "J")),
+        ("Energy per token", "-" if token_j is None else format_quantity(token_j, "J")),
+        ("Goes to", ", ".join(f"{part.replace('_', ' ')} {joules / total_j:.0%}" for part, joules in parts)),
+        ("Workload", wording.describe_workload(prediction)),
+        ("Device", load_device(prediction.device).title),
+    ]
+    if site is not None:
+        lines = wording.describe_footprint(prediction.energy_j, site)
+        rows += [(f"{what.capitalize()} of {wording.PER_CALLS:,} calls", much) for what, much in lines]
+        rows += [("Assumed", wording.describe_site(site))]
+    return ["| | |", "| --- | --- |", *(f"| {name} | {_escape(value)} |" for name, value in rows)]
+
+
+def _parts(prediction: Prediction) -> list[str]:
+    lines = ["| part | energy | share | time |", "| --- | ---: | ---: | ---: |"]
+
+    def add(row: FoldedRow) -> None:
+        energy_j = float(prediction.values.energy_j[row.indices].sum())
+        share = energy_j / (prediction.energy_j or 1.0)
+        if share < SMALLEST_SHARE:
+            return
+        duration_s = float(prediction.values.duration_s[row.indices].sum())
+        indent = "&nbsp;&nbsp;" * row.depth
+        cells = [format_quantity(energy_j, "J"), f"{share:.1%}", format_quantity(duration_s, "s")]
+        lines.append(f"| {indent}{_escape(row.label)} | " + " | ".join(cells) + " |")
+        for child in row.children:
+            add(child)
+
+    add(fold(prediction.flat, _DEPTH))
+    return lines
+
+
+def _footnote(prediction: Prediction) -> str:
+    name = prediction.predictor
+    return (
+        f"Predicted with irene {__version__} ({name.name} {name.version}, trained on {name.trained_on}). "
+        "Gross GPU board energy in steady state; the host, the power supply and cooling are not in it."
+    )
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,61 @@
+"""Markdown and model card: tables that a reader of CommonMark takes for tables, front matter that YAML reads."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from irene.predictor.prediction import Prediction
+from irene.reporting.footprint import footprint_of, read_site
+from irene.reporting.markdown import prediction_to_markdown, prediction_to_model_card
+
+
+def tables_of(text: str) -> list[list[list[str]]]:
+    """Cells of each table."""
+    tables: list[list[list[str]]] = []
+    is_inside = False
+    for line in text.splitlines():
+        if line.startswith("|"):
+            if not is_inside:
+                tables.append([])
+            tables[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+        is_inside = line.startswith("|")
+    return tables
+
+
+def test_tables_are_rectangular_and_shares_add_up(bert: Prediction) -> None:
+    summary, parts = tables_of(prediction_to_markdown(bert))
+    assert {len(row) for row in summary} == {2}
+    assert {len(row) for row in parts} == {4}
+    by_name = dict(summary)
+    assert by_name["Workload"] == "batch 8, 128 tokens, bfloat16, base, eager"
+    assert "carbon" not in str(summary).lower()
+    top = [float(row[2].rstrip("%")) for row in parts[2:] if row[0].count("&nbsp;") == 2]
+    assert sum(top) == pytest.approx(100, abs=2)  # parts below 1 % are left out
+
+
+def test_grams_and_money_only_when_asked(bert: Prediction) -> None:
+    site = read_site("56", 0.25, 1.2)
+    summary = dict(tables_of(prediction_to_markdown(bert, site))[0])
+    assert summary["Carbon of 1,000,000 calls"].endswith("gCO2e")
+    assert "56 gCO2e/kWh" in summary["Assumed"] and "PUE 1.2" in summary["Assumed"]
+
+
+def test_front_matter_is_what_the_hub_documents(bert: Prediction) -> None:
+    site = read_site("FR", None, None)
+    assert site is not None
+    _, front, body = prediction_to_model_card(bert, site).split("---\n", 2)
+    fields = yaml.safe_load(front)["co2_eq_emissions"]
+    # https://huggingface.co/docs/hub/model-cards-co2
+    assert set(fields) <= {"emissions", "source", "training_type", "geographical_location", "hardware_used"}
+    assert "training_type" not in fields and "not training" in fields["source"]
+    assert fields["emissions"] == pytest.approx(footprint_of(bert.energy_j, site).carbon_g, rel=1e-3)
+    assert fields["geographical_location"] == "France"
+    assert "H200" in fields["hardware_used"]
+    assert "## Energy of inference" in body
+
+
+def test_without_a_carbon_intensity_there_are_no_grams(bert: Prediction) -> None:
+    card = prediction_to_model_card(bert)
+    assert not card.startswith("---")
+    assert "co2" not in card.lower()

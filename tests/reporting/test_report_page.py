@@ -1,0 +1,95 @@
+"""The page as text: self-contained, escaped, small, and with the answer in it before any script runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+
+from irene.predictor.prediction import Prediction
+from irene.reporting.footprint import read_site
+from irene.reporting.report_page import render_report
+
+
+class Reader(HTMLParser):
+    """Collects addresses that a browser would fetch, and the text outside scripts and styles."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self._quiet = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._quiet = tag if tag in ("script", "style", "title") else ""
+        self.addresses += [value or "" for key, value in attrs if key in ("src", "href", "srcset", "action", "poster")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._quiet = ""
+
+    def handle_data(self, data: str) -> None:
+        if not self._quiet:
+            self.words.append(data)
+
+
+def text_of(page: str) -> str:
+    return " ".join(" ".join(Reader(page).words).split())
+
+
+def test_nothing_is_fetched_and_the_file_is_small(bert: Prediction) -> None:
+    page = render_report({"bert": bert})
+    addresses = Reader(page).addresses
+    assert all(address.startswith("#") or address == "data:," for address in addresses)
+    assert "default-src 'none'" in page
+    assert "@import" not in page and "url(" not in page[: page.index("<script")]
+    assert len(page.encode()) < 7e6
+
+
+def test_the_answer_needs_no_script(bert: Prediction) -> None:
+    words = text_of(render_report({"bert": bert}))
+    for part in ("bert-base-uncased", "90 % interval", "mean power", "per token", "launch gap", "NVIDIA H200"):
+        assert part in words
+    low, high = bert.interval_j
+    assert f"{1e3 * low:.3g} mJ" in words and f"{high:.3g} J" in words
+    assert "CO2" not in words and "Comparison" not in words
+
+
+def test_grams_and_money_when_asked(bert: Prediction) -> None:
+    words = text_of(render_report({"bert": bert}, read_site("FR", 0.25, 1.2)))
+    assert "gCO2e" in words and "France 2024" in words and "PUE 1.2" in words
+
+
+def test_names_cannot_leave_their_place(bert: Prediction) -> None:
+    evil = "</script><img src=x onerror=alert(1)>$css"
+    tree = dataclasses.replace(bert.tree, model=evil, notes=(evil,))
+    page = render_report({evil: dataclasses.replace(bert, tree=tree), "b": bert})
+    assert "x" not in Reader(page).addresses
+    assert evil in text_of(page)  # shown as it is
+    found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    assert [model["name"] for model in json.loads(found[1])["models"]] == [evil, "b"]
+
+
+def test_several_models_are_compared(bert: Prediction, captured: Prediction) -> None:
+    words = text_of(render_report({"eager": bert, "graph": captured}))
+    assert "Comparison" in words and "against eager" in words
+    assert f"{captured.energy_j / bert.energy_j:.3g} times" in words
+
+
+def test_a_comparison_brings_intervals_and_contributions(bert: Prediction, captured: Prediction) -> None:
+    part = {"label": "feed_forward", "aligned_by": "role", "base_j": 1.0, "other_j": None, "difference_j": -1.0}
+    same = part | {"label": "norm", "other_j": 1.0, "difference_j": 1e-14}
+    pair = {
+        "base": "eager", "other": "graph", "energy_j": -1.0, "ratio": 0.4, "interval_ratio": [0.3, 0.5],
+        "is_significant": True, "by_role": [part, same],
+    }  # fmt: skip
+    words = text_of(render_report({"eager": bert, "graph": captured}, None, {"differences": [pair], "notes": ["mind"]}))
+    assert "0.4 times 0.3 to 0.5, differs" in words
+    assert "feed forward 1 J – −1 J norm 1 J 1 J 0 J all 2 J 1 J −1 J" in words
+    assert "mind" in words
+
+
+def test_the_same_prediction_gives_the_same_page(bert: Prediction) -> None:
+    assert render_report({"bert": bert}) == render_report({"bert": bert})
