@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irene.cli import options as opt
 from irene.cli.output import write_output
-from irene.errors import BadInput, UnknownName
+from irene.cli.predicting import load_if_saved, predict_as_asked
+from irene.errors import BadInput
 
 if TYPE_CHECKING:
-    from irene.predictor.prediction import Prediction
+    pass
 
 Bundle = Annotated[str | None, typer.Option("--predictor", metavar="BUNDLE", help="A bundle written by 'irene train'.")]
 Unfold = Annotated[bool, typer.Option("--unfold", help="A row for each layer, also where layers are equal.")]
@@ -60,12 +60,13 @@ def print_explanation(
     from irene.explanation import explain
     from irene.explanation.explaining import DEPTH
 
-    what, saved = _load_if_saved(model)
+    saved = load_if_saved(model)
     explanation = explain(
-        what, device=device, predictor=predictor, depth=DEPTH if depth is None else depth, unfold=unfold,
-        counterfactuals=counterfactuals, **({} if saved else workload.given),
+        model if saved is None else saved, device=device, predictor=predictor,
+        depth=DEPTH if depth is None else depth, unfold=unfold, counterfactuals=counterfactuals,
+        **(workload.given if saved is None else {}),
     )  # fmt: skip
-    workload.warn_if_not_used(explanation.workload, saved=saved)
+    workload.warn_if_not_used(explanation.workload, saved=saved is not None)
 
     if file_format == "json":
         text = json.dumps(explanation.to_json())
@@ -111,7 +112,7 @@ def print_comparison(
 
     from irene.explanation import compare
 
-    comparison = compare({model: _predict(model, workload, device, predictor) for model in models})
+    comparison = compare({model: predict_as_asked(model, workload, device, predictor) for model in models})
 
     if file_format == "json":
         text = json.dumps(comparison.to_json())
@@ -127,54 +128,3 @@ def print_comparison(
         shown = comparison_table(comparison, unfold=unfold)
         text = render(shown, to_terminal=output is None and sys.stdout.isatty())
     write_output(text, output)
-
-
-def _predict(given: str, workload: opt.WorkloadOptions, device: str, predictor: str | None) -> Prediction:
-    """The prediction of one argument: a saved one, or a model with its own settings over the shared ones."""
-    from irene.predictor import predict
-
-    what, saved = _load_if_saved(given)
-    if not isinstance(what, str):
-        workload.warn_if_not_used(what.tree.workload if hasattr(what, "tree") else what.workload, saved=saved)
-        return what if hasattr(what, "tree") else predict(what, device=device, predictor=predictor)
-    model, settings = read_settings(given)
-    own = {"device": device, "predictor": predictor} | {
-        key: settings.pop(key) for key in ("device", "predictor") if key in settings
-    }
-    used = replace(workload, **settings)
-    prediction = predict(model, **own, **used.given)
-    used.warn_if_not_used(prediction.tree.workload, saved=False)
-    return prediction
-
-
-def read_settings(given: str) -> tuple[str, dict[str, Any]]:
-    """A model and the settings that follow it. Raises UnknownName for an unknown setting, BadInput for a value.
-
-    >>> read_settings("bert-base-uncased,dtype=float32,batch-size=16")
-    ('bert-base-uncased', {'dtype': 'float32', 'batch_size': 16})
-    """
-    model, *pairs = given.split(",")
-    whole_numbers = ("batch_size", "seq_len", "decoder_seq_len", "new_tokens")
-    known = [*(f.name for f in fields(opt.WorkloadOptions)), "device", "predictor"]
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        name = key.strip().replace("-", "_")
-        if not equals or not value:
-            raise BadInput(f"{given!r}: expected settings like 'dtype=float32' after the comma, got {pair!r}.")
-        if name not in known:
-            raise UnknownName("setting", key, [item.replace("_", "-") for item in known])
-        if name in whole_numbers and not value.isdigit():
-            raise BadInput(f"{given!r}: {key} must be a whole number, got {value!r}.")
-        settings[name] = int(value) if name in whole_numbers else value
-    return model, settings
-
-
-def _load_if_saved(model: str) -> tuple[Any, bool]:
-    """A saved prediction or tree, and True; or the name itself, and False."""
-    from irene.predictor.saved_prediction import is_saved_prediction, load_prediction
-
-    if is_saved_prediction(model):
-        return load_prediction(model), True
-    tree = opt.load_if_saved(model)
-    return (model, False) if tree is None else (tree, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from irene.predictor.prediction import Prediction
 
 Models = Annotated[
-    list[str], typer.Argument(metavar="MODEL...", help="One model, or several to compare; as for 'irene predict'.")
+    list[str], typer.Argument(metavar="MODEL...", help="One model, or several to compare; as for 'irene compare'.")
 ]
 
 
@@ -45,11 +45,16 @@ def write_report(
 
     site = read_site(carbon_intensity, price, pue)
     workload = opt.WorkloadOptions(task, batch_size, seq_len, decoder_seq_len, dtype, execution, new_tokens)
-    predictions = _name([predict_as_asked(model, workload, device, predictor) for model in models])
+    predictions = _name(models, [predict_as_asked(model, workload, device, predictor) for model in models])
 
     from irene.reporting.report_page import render_report
 
-    write_output(render_report(predictions, site, _compare(predictions)), output)
+    compared = None
+    if len(predictions) > 1:
+        from irene.explanation import compare
+
+        compared = compare(predictions).to_json()
+    write_output(render_report(predictions, site, compared), output)
     print(f"Wrote {output}.", file=sys.stderr)
     if figures is not None:
         from irene.reporting.static_figures import write_figures
@@ -58,25 +63,14 @@ def write_report(
         print(f"Wrote {len(written)} figures to {figures}.", file=sys.stderr)
 
 
-def _name(predictions: list[Prediction]) -> dict[str, Prediction]:
-    """Each prediction by its model's name; what has the same name is numbered."""
-    times = Counter(prediction.tree.model for prediction in predictions)
-    seen: Counter[str] = Counter()
+def _name(models: list[str], predictions: list[Prediction]) -> dict[str, Prediction]:
+    """Each prediction by its model's name; where two have one, by what was typed (or the file's name), or a number."""
+    names = [prediction.tree.model for prediction in predictions]
+    if len(set(names)) < len(names):
+        names = [Path(model).stem if Path(model).is_file() else model for model in models]
+    times, seen = Counter(names), Counter[str]()
     named = {}
-    for prediction in predictions:
-        name = prediction.tree.model
+    for name, prediction in zip(names, predictions, strict=True):
         seen[name] += 1
         named[name if times[name] == 1 else f"{name} ({seen[name]})"] = prediction
     return named
-
-
-def _compare(predictions: dict[str, Prediction]) -> dict[str, Any] | None:
-    """Differences with intervals of their own, where there are several models."""
-    if len(predictions) < 2:
-        return None
-    try:
-        from irene.explanation import compare  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        return None
-    compared: dict[str, Any] = compare(predictions).to_json()
-    return compared

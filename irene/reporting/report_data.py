@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from irene.explanation.parts import cut_into_parts
 from irene.hardware.spec import DeviceSpec, load_device
 from irene.model_tree.addresses import address_nodes
 from irene.model_tree.folding import FoldedRow, fold
 from irene.predictor.prediction import PROVENANCES
 from irene.primitives.kinds import kind_of
 from irene.reporting import wording
-from irene.reporting.layers import cut_into_layers
 
 if TYPE_CHECKING:
     from irene.predictor.prediction import Prediction
@@ -85,7 +85,7 @@ def _tabulate_rows(prediction: Prediction, rows: Sequence[tuple[FoldedRow, int]]
 
 
 def _tabulate_layers(prediction: Prediction) -> dict[str, list[Any]]:
-    layers = cut_into_layers(prediction.flat)
+    layers = cut_into_parts(prediction.flat)
     table: dict[str, list[Any]] = {
         "label": [layer.label for layer in layers],
         "bound": [_bound_of(prediction, layer.indices) for layer in layers],

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from irene.cli.explain_commands import read_settings
 from irene.cli.main import run
+from irene.cli.predicting import read_settings
 from irene.errors import BadInput, UnknownName
 
 BERT = ["bert-tiny", "--batch-size", "8"]

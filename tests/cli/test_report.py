@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -32,11 +33,18 @@ def test_the_page_is_report_html_by_default(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_models_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    saved = tmp_path / "tree.json"
-    assert run(["tree", *TINY, "--format", "json", "--output", str(saved)]) == 0
-    assert run(["report", str(saved), *TINY, "--output", str(tmp_path / "page.html")]) == 0
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "(1)</button>" in page and "(2)</button>" in page
+    saved, page = tmp_path / "before.json", tmp_path / "page.html"
+    assert run(["predict", *TINY, "--format", "json", "--output", str(saved)]) == 0
+    assert run(["report", str(saved), "bert-tiny,dtype=float32", "bert-tiny", "bert-tiny", "--output", str(page)]) == 0
+    tabs = re.findall(r'role="tab"[^>]*>([^<]*)<', page.read_text(encoding="utf-8"))
+    assert tabs == ["before", "bert-tiny,dtype=float32", "bert-tiny (1)", "bert-tiny (2)"]
+
+
+def test_a_comparison_says_what_is_sure(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert run(["report", "bert-tiny", "bert-base-uncased", "--batch-size", "32", "--output", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "differs</span>" in text and "feed forward" in text
 
 
 @pytest.mark.parametrize(

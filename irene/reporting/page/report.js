@@ -102,7 +102,7 @@ async function zoomTo(index, scroll) {
 }
 
 function findLayer(position) {
-  const hits = search(model.layers.label[position].replace(/ itself$/, ""));
+  const hits = search(model.layers.label[position].replace(/^\((.*) itself\)$/, "$1"));
   if (hits.length) zoomTo(hits[0], true);
 }
 
