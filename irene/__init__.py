@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from irene.model_tree.serialization import load_tree
     from irene.predictor import predict
     from irene.predictor.prediction import Prediction
+    from irene.predictor.runtime import RuntimeFeatures
     from irene.predictor.saved_prediction import load_prediction
     from irene.tracing import trace
 
@@ -49,6 +50,7 @@ __all__ = [
     "NoMeasurement",
     "NotSupported",
     "Prediction",
+    "RuntimeFeatures",
     "UnknownName",
     "Untraceable",
     "__version__",
@@ -64,6 +66,7 @@ _HOMES = {
     "Comparison": "irene.explanation.comparison",
     "Explanation": "irene.explanation.explanation",
     "Prediction": "irene.predictor.prediction",
+    "RuntimeFeatures": "irene.predictor.runtime",
     "compare": "irene.explanation",
     "explain": "irene.explanation",
     "load_prediction": "irene.predictor.saved_prediction",

@@ -25,8 +25,15 @@ from irene.evaluation.metrics import (
 )
 from irene.evaluation.noise import GPU_BOUND, HOST_BOUND, UNKNOWN, regime_of
 
-QUANTITIES: Final[Mapping[str, str]] = MappingProxyType(
-    {"energy": "energy_j", "time": "duration_s", "power": "power_w"}
+WATCHED = "energy, run watched"
+# What was measured and what is predicted of each quantity.
+QUANTITIES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "energy": ("measured_energy_j", "predicted_energy_j"),
+        "time": ("measured_duration_s", "predicted_duration_s"),
+        "power": ("measured_power_w", "predicted_power_w"),
+        WATCHED: ("measured_energy_j", "watched_energy_j"),
+    }
 )
 BASELINES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -38,7 +45,7 @@ BASELINES: Final[Mapping[str, str]] = MappingProxyType(
 JUDGED_COLUMNS = (
     "held_out", "level", "method", "kind", "execution", "gpu_utilization_pct", "family", "measured_energy_j",
     "predicted_energy_j", "measured_duration_s", "predicted_duration_s", "measured_power_w", "predicted_power_w",
-    "low_j", "high_j", "noise_floor_pct", "card_noise_pct",
+    "watched_energy_j", "watched_low_j", "watched_high_j", "low_j", "high_j", "noise_floor_pct", "card_noise_pct",
 )  # fmt: skip
 BORDER_PCT = (70.0, 95.0)
 BORDER = "border 70-95 %"
@@ -59,7 +66,8 @@ def tabulate_errors(judged: pd.DataFrame) -> pd.DataFrame:
     """The table of errors of `judged` cases, a row for each group that has cases.
 
     Primitives: energy and power of windows, time of CUDA events; all of them and those above 20 us; in site folds also
-    `part` by part (gemm, attention, rest). Modules and models: energy and time by execution and regime, where 'border
+    `part` by part (gemm, attention, rest). Modules and models: energy, energy where
+    the run was watched, and time by execution and regime, where 'border
     70-95 %' repeats cases of the other two: it says how much depends on where the line is drawn.
 
     `families` counts what the family mean is over: families, or sites where sites were held out. `bias_pct` is the
@@ -99,7 +107,7 @@ def _primitive_groups(cases: pd.DataFrame) -> Iterator[tuple[str, str, str, str,
     by_site = (cases["held_out"] == "site").all()
     for part in (ALL, "gemm", "attention", "rest") if by_site else (ALL,):
         of_part = cases if part == ALL else cases[part_of == part]
-        for quantity in QUANTITIES:
+        for quantity in ("energy", "time", "power"):
             of_method = of_part[of_part["method"] == ("events" if quantity == "time" else "window")]
             for execution in sorted(of_method["execution"].unique()):
                 here = of_method[of_method["execution"] == execution]
@@ -113,21 +121,22 @@ def _tree_groups(cases: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.D
     utilization_pct = cases["gpu_utilization_pct"].astype(float)
     regimes = utilization_pct.map(regime_of)
     border = utilization_pct.between(*BORDER_PCT)
-    for quantity in ("energy", "time"):
+    for quantity in ("energy", WATCHED, "time"):
         for execution in sorted(cases["execution"].unique(), key=_EXECUTIONS.index):
             for regime in (GPU_BOUND, HOST_BOUND, UNKNOWN, BORDER):
                 here = cases[(cases["execution"] == execution) & (border if regime == BORDER else regimes == regime)]
+                if quantity == WATCHED:  # not every run was
+                    here = here[here["watched_energy_j"].notna()]
                 if not here.empty:
                     yield ALL, quantity, execution, regime, here
 
 
 def _summarise(cases: pd.DataFrame, quantity: str) -> dict[str, float]:
-    column = QUANTITIES[quantity]
-    measured = cases[f"measured_{column}"].to_numpy(dtype=float)
-    predicted = cases[f"predicted_{column}"].to_numpy(dtype=float)
+    measured, predicted = (cases[name].to_numpy(dtype=float) for name in QUANTITIES[quantity])
     errors_pct = absolute_percentage_errors(measured, predicted)
     families = cases["family"].astype(str)
     energy = quantity == "energy"
+    low, high = ("watched_low_j", "watched_high_j") if quantity == WATCHED else ("low_j", "high_j")
     summary: dict[str, float] = {
         "cases": len(cases),
         "families": families.nunique(),
@@ -137,7 +146,7 @@ def _summarise(cases: pd.DataFrame, quantity: str) -> dict[str, float]:
         "p90_ape_pct": p90_ape_pct(errors_pct),
         "worst_ape_pct": worst_ape_pct(errors_pct),
         "bias_pct": float(np.median(predicted / measured - 1) * 100),
-        "coverage_pct": coverage_pct(measured, cases["low_j"], cases["high_j"]) if energy else np.nan,
+        "coverage_pct": coverage_pct(measured, cases[low], cases[high]) if energy or quantity == WATCHED else np.nan,
     }
     for name in ("noise_floor_pct", "card_noise_pct"):
         # Noise is that of the energy, and of the time where a case has no energy.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,18 @@ from irene.hardware.spec import DeviceSpec
 from irene.model_tree.serialization import decompress_tree
 from irene.model_tree.tree import ModelTree
 from irene.predictor.prediction import Prediction
+from irene.predictor.runtime import RuntimeFeatures
+from irene.predictor.training_data import median_run
 from irene.primitives.call import Call
 from irene.primitives.kinds import kind_of, launches_kernel
 
 Floats = npt.NDArray[np.float64]
-_MEASURED = ("energy_j", "duration_s", "power_w", "gpu_utilization_pct", "sm_clock_hz")
+_MEASURED = (
+    "energy_j", "duration_s", "power_w", "gpu_utilization_pct", "memory_utilization_pct", "sm_clock_hz",
+)  # fmt: skip
 _PREDICTED = (
     "predicted_energy_j", "predicted_duration_s", "low_j", "high_j", "sum_of_leaves_j", "predicted_wait_j",
+    "watched_energy_j", "watched_low_j", "watched_high_j",
 )  # fmt: skip
 _KEPT = (
     "level", "method", "case", "name", "model", "path", "task", "dtype", "execution", "weights", "batch_size",
@@ -52,7 +57,7 @@ class Leaves(Protocol):
 class Judged(Protocol):
     """What can be judged; `irene.predictor.training.Predictor` is one."""
 
-    def predict(self, tree: ModelTree) -> Prediction: ...
+    def predict(self, tree: ModelTree, run: RuntimeFeatures | None = None) -> Prediction: ...
     def sum_of_leaves_j(self, tree: ModelTree) -> float: ...
     def predict_primitives(self, calls: Sequence[Call], dtypes: Sequence[str], weights: Sequence[str]) -> Leaves: ...
 
@@ -66,7 +71,8 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
     events have times alone: those of a burst, before the power cap takes clocks away, so they are compared with the
     burst time that is predicted. Reference calls are left out, and calls that launch nothing: their time is no time.
     Of modules and models also `predicted_bound` and `predicted_wait_j` (the launch gap): what a prediction says of the
-    regime. Both are empty for primitives.
+    regime; and `watched_` of `energy_j`, `low_j`, `high_j`: what is predicted where the run was watched (time,
+    utilisation, clock) but not metered. All are empty for primitives.
     """
     cases = count_case_work(_label_once(rows), spec)
     calls = [Call.from_json(json.loads(text)) if text else None for text in cases["signature"]]
@@ -77,7 +83,7 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
         judged[f"measured_{name}"] = cases[name].astype(float)
     judged["kind"] = ["" if call is None else kind_of(call) for call in calls]
     primitive = (cases["level"] == "primitive").to_numpy()
-    predicted = np.full((len(cases), 6), np.nan)  # energy, duration, low, high, sum of leaves, waiting
+    predicted = np.full((len(cases), len(_PREDICTED)), np.nan)
     bounds = [""] * len(cases)
     if primitive.any():
         asked = cases[primitive]
@@ -86,7 +92,8 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
         duration_s = np.where(burst, leaves.burst_s, leaves.duration_s)
         predicted[primitive, :4] = np.stack([leaves.energy_j, duration_s, leaves.low_j, leaves.high_j], axis=1)
     for index in np.flatnonzero(~primitive):
-        *predicted[index], bounds[index] = _predict_tree(predictor, decompress_tree(cases["tree"].iloc[index]))
+        tree = decompress_tree(cases["tree"].iloc[index])
+        *predicted[index], bounds[index] = _predict_tree(predictor, tree, median_run(cases.iloc[index : index + 1]))
     for place, name in enumerate(_PREDICTED):
         judged[name] = predicted[:, place]
     judged["predicted_bound"] = bounds
@@ -97,11 +104,16 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
     return judged
 
 
-def _predict_tree(predictor: Judged, tree: ModelTree) -> tuple[float, float, float, float, float, float, str]:
+def _predict_tree(predictor: Judged, tree: ModelTree, run: RuntimeFeatures | None) -> list[Any]:
+    """Values in the order of _PREDICTED, and the bound."""
     prediction = predictor.predict(tree)
-    (low_j, high_j), wait_j = prediction.interval_j, prediction.breakdown_j["launch_gap"]
-    sum_j = predictor.sum_of_leaves_j(tree)
-    return prediction.energy_j, prediction.duration_s, low_j, high_j, sum_j, wait_j, prediction.bound
+    watched = (np.nan,) * 3
+    if run is not None:
+        known = predictor.predict(tree, run)
+        watched = (known.energy_j, *known.interval_j)
+    wait_j, sum_j = prediction.breakdown_j["launch_gap"], predictor.sum_of_leaves_j(tree)
+    own = (prediction.energy_j, prediction.duration_s, *prediction.interval_j)
+    return [*own, sum_j, wait_j, *watched, prediction.bound]
 
 
 def _label_once(rows: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,20 @@ def attribute(placed: Placement, provenance: Sequence[str], intervals: Intervals
         provenance=tuple(PROVENANCES[int(rank)] for rank in _largest_below(flat, ranks)),
         bound=tuple(name_bounds(spec, energy_j, duration_s, parts)),
     )
+
+
+def rescale(values: NodeValues, energy_j: float, duration_s: float, half_width: float) -> NodeValues:
+    """The same shares of a root that is known better: its joules and seconds, and its half-width in log energy.
+
+    A tree that launches nothing stays as it is.
+    """
+    if not values.energy_j[0] > 0 or not values.duration_s[0] > 0:
+        return values
+    by_energy, by_duration = energy_j / values.energy_j[0], duration_s / values.duration_s[0]
+    names = ("energy_j", "low_j", "high_j", "compute_j", "memory_j", "static_j", "launch_gap_j")
+    scaled = {name: getattr(values, name) * by_energy for name in names}
+    scaled["low_j"][0], scaled["high_j"][0] = energy_j * np.exp(-half_width), energy_j * np.exp(half_width)
+    return replace(values, **scaled, duration_s=values.duration_s * by_duration)
 
 
 def share_provenance(provenance: Sequence[str], energy_j: FloatArray) -> dict[str, float]:

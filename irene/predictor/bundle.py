@@ -23,13 +23,25 @@ from irene.predictor.leaf_model import LeafModel
 from irene.predictor.leaf_table import REGRESSORS, matrix_names
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
+from irene.predictor.runtime import TERMS, RuntimeModel
 
 if TYPE_CHECKING:
     import xgboost
 
 SCHEMA_VERSION = 2
 SHIPPED = Path(__file__).parent / "bundles"
-_KEYS = ("schema_version", "info", "device", "regressors", "features", "host", "weights", "intervals", "domain")
+_KEYS = (
+    "schema_version",
+    "info",
+    "device",
+    "regressors",
+    "features",
+    "host",
+    "weights",
+    "runtime",
+    "intervals",
+    "domain",
+)
 
 
 def save_bundle(predictor: Predictor, folder: str | Path) -> Path:
@@ -47,6 +59,10 @@ def save_bundle(predictor: Predictor, folder: str | Path) -> Path:
         "weights": {
             "features": list(WEIGHT_FEATURES), "energy": list(weights.energy), "duration": list(weights.duration),
             "chain_gap_s": weights.chain_gap_s,
+        },
+        "runtime": {
+            "terms": list(TERMS), "coefficients": list(predictor.runtime.coefficients),
+            "intercept": predictor.runtime.intercept, "throttled_power_w": predictor.runtime.throttled_power_w,
         },
         "intervals": asdict(predictor.intervals),
         "domain": {"metered": sorted(domain.metered), "ranges": asdict(domain)["ranges"]},
@@ -118,12 +134,21 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
         leaves=LeafModel(time, regressors["power"], regressors["stretch"], spec.context_idle_power_w, spec.power_cap_w),
         host=HostModel(**{name: _numbers(value) for name, value in _items(host)}),
         weights=Weights(energy, duration, _numbers(weights["chain_gap_s"])),
+        runtime=_runtime(content["runtime"], path),
         intervals=Intervals(**{name: _numbers(value) for name, value in _items(intervals)}),
         domain=Domain(
             frozenset(map(str, domain["metered"])),
             {kind: {d: _size_range(b) for d, b in _items(by)} for kind, by in _items(domain["ranges"])},
         ),
     )
+
+
+def _runtime(content: Any, path: Path) -> RuntimeModel:
+    _require_keys(content, ("terms", "coefficients", "intercept", "throttled_power_w"), path, "runtime")
+    coefficients = _floats(content["coefficients"])
+    if tuple(content["terms"]) != TERMS or len(coefficients) != len(TERMS):
+        _fail(path, "its runtime terms are not those of this irene")
+    return RuntimeModel(_numbers(content["throttled_power_w"]), _numbers(content["intercept"]), coefficients)
 
 
 def _require_keys(value: Any, keys: Iterable[str], path: Path, where: str) -> None:

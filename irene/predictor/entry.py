@@ -13,6 +13,7 @@ from irene.model_tree.tree import ModelTree
 from irene.predictor.bundle import load_bundle, save_bundle, shipped_bundle
 from irene.predictor.prediction import Prediction
 from irene.predictor.predictor import Predictor
+from irene.predictor.runtime import RuntimeFeatures
 
 
 def predict(
@@ -28,12 +29,15 @@ def predict(
     execution: str = "eager",
     new_tokens: int = 0,
     predictor: str | Path | Predictor | None = None,
+    runtime: RuntimeFeatures | None = None,
 ) -> Prediction:
     """Predict energy and time of one forward pass, without the hardware.
 
     `model` is a bundled name, a hub id, a path (config or saved tree), a transformers config, a `ModelTree`, or a
     `torch.nn.Module` with `example_inputs`. A tree brings its own workload. `predictor` is a bundle that `irene train`
-    wrote, or a loaded one; by default the one that comes with irene for the device. Raises BadInput and its kinds.
+    wrote, or a loaded one; by default the one that comes with irene for the device. Where the model can be run, if
+    not metered, `runtime` takes what was seen: time, utilisation and clock; the energy is then known to a few per cent.
+    Raises BadInput and its kinds.
 
     >>> prediction = predict("bert-tiny", batch_size=8, execution="cuda_graph")
     >>> 0 < prediction.interval_j[0] < prediction.energy_j < prediction.interval_j[1]
@@ -48,14 +52,14 @@ def predict(
     if isinstance(model, ModelTree):
         if new_tokens:
             raise BadInput("A saved tree is one forward pass; it cannot be predicted as a generation (new_tokens).")
-        return fitted.predict(model)
+        return fitted.predict(model, runtime)
     from irene.tracing import trace  # torch: not needed for a saved tree
 
     tree = trace(
         model, example_inputs, task=task, batch_size=batch_size, seq_len=seq_len, decoder_seq_len=decoder_seq_len,
         dtype=dtype, execution=execution, new_tokens=new_tokens,
     )  # fmt: skip
-    return fitted.predict(tree)
+    return fitted.predict(tree, runtime)
 
 
 def train(dataset_dir: str | Path, output: str | Path, *, device: str = "h200") -> Path:

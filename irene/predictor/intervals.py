@@ -11,12 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 LEVEL = 0.9
+WITH_RUNTIME = "with_runtime"
 _FEWEST = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Half-widths in log energy: by primitive kind, and by regime of a whole ('cuda_graph', 'eager', 'host_bound')."""
+    """Half-widths in log energy: by primitive kind, and by regime of a whole.
+
+    Regimes are 'cuda_graph', 'eager', 'host_bound', and WITH_RUNTIME for any whole whose run was watched.
+    """
 
     by_kind: Mapping[str, float]
     any_kind: float

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from irene.hardware.spec import DeviceSpec
 from irene.model_tree.tree import ModelTree
 from irene.predictor.aggregation import Weights
-from irene.predictor.attribution import attribute, share_provenance
+from irene.predictor.attribution import attribute, rescale, share_provenance
 from irene.predictor.domain import Domain
 from irene.predictor.host_model import HostModel
-from irene.predictor.intervals import Intervals
+from irene.predictor.intervals import WITH_RUNTIME, Intervals
 from irene.predictor.leaf_model import LeafModel
 from irene.predictor.leaf_table import effective_dtype, make_table
 from irene.predictor.placement import place_leaves
 from irene.predictor.prediction import Prediction, PredictorInfo
+from irene.predictor.runtime import RuntimeFeatures, RuntimeModel
 from irene.predictor.tree_leaves import tabulate_leaves
 from irene.primitives.call import Call
 
@@ -50,17 +51,25 @@ class Predictor:
     leaves: LeafModel
     host: HostModel
     weights: Weights
+    runtime: RuntimeModel
     intervals: Intervals
     domain: Domain
 
-    def predict(self, tree: ModelTree) -> Prediction:
-        """Predict the energy and time of every call of a tree, in the execution that its workload names."""
+    def predict(self, tree: ModelTree, run: RuntimeFeatures | None = None) -> Prediction:
+        """Predict the energy and time of every call of a tree, in the execution that its workload names.
+
+        With a `run` that was watched, the whole takes its measured time and the energy that follows from it; the nodes
+        keep their shares.
+        """
         leaves = tabulate_leaves(tree, self.spec)
         alone = self.leaves.predict(leaves.table)
         placed = place_leaves(leaves, alone, self.weights, self.host, tree.workload.execution, self.spec)
         by_row = self.domain.provenance_of(leaves.table)
         provenance = [by_row[row] for row in leaves.row_of_leaf]
         values = attribute(placed, provenance, self.intervals, self.spec)
+        if run is not None:
+            energy_j = self.runtime.energy_j(placed, run, tree.workload.execution, self.spec)
+            values = rescale(values, energy_j, run.duration_s, self.intervals.of_regime(WITH_RUNTIME))
         shares = share_provenance(provenance, placed.energy_j)
         return Prediction(tree, self.spec.name, self.info, values, shares)
 

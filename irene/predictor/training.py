@@ -19,12 +19,13 @@ from irene.hardware.spec import DeviceSpec, load_device
 from irene.predictor.aggregation import AggregationCase, Weights, fit_weights, weight_features
 from irene.predictor.domain import make_domain
 from irene.predictor.host_model import HostModel, make_host_model
-from irene.predictor.intervals import Intervals, calibrate
+from irene.predictor.intervals import WITH_RUNTIME, Intervals, calibrate
 from irene.predictor.leaf_model import LeafModel, LeafValues, fit_leaf_model
 from irene.predictor.leaf_table import LeafTable
-from irene.predictor.placement import place_leaves
+from irene.predictor.placement import Placement, place_leaves
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
+from irene.predictor.runtime import RuntimeModel, fit_runtime
 from irene.predictor.shared_clock import share_clock
 from irene.predictor.training_data import (
     FAMILY_FOLDS,
@@ -56,6 +57,7 @@ def fit(rows: pd.DataFrame, seed: int = 0, device: str = "h200") -> Predictor:
     by_family = [_fit_leaves(primitives.without_family_fold(fold), spec, seed) for fold in range(FAMILY_FOLDS)]
     out_of_fold = [by_family[family_fold(whole.family)].predict(whole.leaves.table) for whole in wholes]
     host = _fit_host(rows, primitives, wholes)
+    placed = _place_held_out(wholes, out_of_fold, host, spec)
     counts = f"{len(primitives.timed.calls)} timed and {len(primitives.metered.calls)} metered primitives"
     return Predictor(
         info=PredictorInfo(f"irene-{spec.name}", __version__, f"{counts}, {len(wholes)} modules and models"),
@@ -63,7 +65,8 @@ def fit(rows: pd.DataFrame, seed: int = 0, device: str = "h200") -> Predictor:
         leaves=_fit_leaves(primitives, spec, seed),
         host=host,
         weights=_fit_weights(wholes, out_of_fold, spec),
-        intervals=_calibrate(primitives, by_site, wholes, out_of_fold, host, spec),
+        runtime=_fit_runtime(wholes, placed, spec),
+        intervals=_calibrate(primitives, by_site, wholes, placed, spec),
         domain=make_domain(primitives.timed, primitives.metered),
     )
 
@@ -116,21 +119,49 @@ def _fit_weights(wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], s
     return fit_weights(cases, spec.context_idle_power_w)
 
 
+def _place_held_out(
+    wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], host: HostModel, spec: DeviceSpec
+) -> list[Placement]:
+    """Each whole as predicted without its family: neither its leaves nor the weights have seen it."""
+    weights = {}
+    for family in sorted({whole.family for whole in wholes}):
+        others = [(whole, values) for whole, values in zip(wholes, alone, strict=True) if whole.family != family]
+        weights[family] = _fit_weights([w for w, _ in others], [values for _, values in others], spec)
+    return [
+        place_leaves(whole.leaves, values, weights[whole.family], host, whole.execution, spec)
+        for whole, values in zip(wholes, alone, strict=True)
+    ]
+
+
+def _fit_runtime(
+    wholes: Sequence[MeasuredWhole], placed: Sequence[Placement], spec: DeviceSpec, without: str = ""
+) -> RuntimeModel:
+    """On every whole whose run was watched, but for those of the family `without`."""
+    chosen = [(w, p, w.run) for w, p in zip(wholes, placed, strict=True) if w.run is not None and w.family != without]
+    return fit_runtime(
+        [p for _, p, _ in chosen], [run for _, _, run in chosen], [w.execution for w, _, _ in chosen],
+        [w.energy_j for w, _, _ in chosen], spec,
+    )  # fmt: skip
+
+
 def _calibrate(
     primitives: PrimitiveData, held_out: Sequence[LeafModel], wholes: Sequence[MeasuredWhole],
-    alone: Sequence[LeafValues], host: HostModel, spec: DeviceSpec,
+    placed: Sequence[Placement], spec: DeviceSpec,
 ) -> Intervals:  # fmt: skip
-    """Errors on what was not learned from: primitives by site, wholes by family (weights fitted without it)."""
+    """Errors on what was not learned from: primitives by site, wholes by family."""
     predicted_j = _predict_out_of_fold(held_out, primitives.metered).energy_j
     errors = np.log(predicted_j / (primitives.metered_s * primitives.metered_w))
     regime_errors: list[tuple[str, float]] = []
     for family in sorted({whole.family for whole in wholes}):
-        others = [(whole, values) for whole, values in zip(wholes, alone, strict=True) if whole.family != family]
-        weights = _fit_weights([w for w, _ in others], [values for _, values in others], spec)
-        for whole, values in zip(wholes, alone, strict=True):
-            if whole.family == family:
-                placed = place_leaves(whole.leaves, values, weights, host, whole.execution, spec)
-                regime_errors.append((placed.regime, float(np.log(placed.energy_j.sum() / whole.energy_j))))
+        runtime = _fit_runtime(wholes, placed, spec, without=family)
+        for whole, placement in zip(wholes, placed, strict=True):
+            if whole.family != family:
+                continue
+            total_j = float(placement.energy_j.sum())
+            regime_errors.append((placement.regime, float(np.log(total_j / whole.energy_j))))
+            if whole.run is not None:
+                total_j = runtime.energy_j(placement, whole.run, whole.execution, spec)
+                regime_errors.append((WITH_RUNTIME, float(np.log(total_j / whole.energy_j))))
     return calibrate(zip(primitives.metered.kinds, errors.tolist(), strict=True), regime_errors)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import compress
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec
 from irene.model_tree.serialization import decompress_tree
 from irene.predictor.leaf_table import LeafTable, effective_dtype, fingerprint, make_table
+from irene.predictor.runtime import RuntimeFeatures
 from irene.predictor.tree_leaves import TreeLeaves, tabulate_leaves
 from irene.primitives.call import Call
 from irene.primitives.sites import site_of_call
@@ -31,6 +32,7 @@ FloatArray = NDArray[np.float64]
 SITE_FOLDS = 2
 FAMILY_FOLDS = 3
 _FEWEST_TIMED, _FEWEST_METERED = 50, 20
+_MEASURED = ("energy_j", "duration_s", "gpu_utilization_pct")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +85,7 @@ class MeasuredWhole:
     energy_j: float
     duration_s: float
     gpu_utilization_pct: float
+    run: RuntimeFeatures | None
 
 
 def gather_primitives(rows: pd.DataFrame, spec: DeviceSpec) -> PrimitiveData:
@@ -135,9 +138,16 @@ def gather_wholes(rows: pd.DataFrame, spec: DeviceSpec) -> list[MeasuredWhole]:
         # All repeats of a case were traced alike; the smallest text makes the choice one of the rows, not their order.
         tree = decompress_tree(min(runs["tree"]))
         execution, family, level = (str(runs[name].iloc[0]) for name in ("execution", "families", "level"))
-        medians = [float(runs[name].median()) for name in ("energy_j", "duration_s", "gpu_utilization_pct")]
-        wholes.append(MeasuredWhole(tabulate_leaves(tree, spec), execution, family, level, *medians))
+        energy_j, duration_s, busy_pct = (float(runs[n].median()) for n in _MEASURED)
+        leaves, run = tabulate_leaves(tree, spec), median_run(runs)
+        wholes.append(MeasuredWhole(leaves, execution, family, level, energy_j, duration_s, busy_pct, run))
     return wholes
+
+
+def median_run(runs: pd.DataFrame) -> RuntimeFeatures | None:
+    """The runtime features of a case's repeats, their medians; None where they were not read."""
+    medians = [float(runs[field.name].median()) for field in fields(RuntimeFeatures)]
+    return None if np.isnan(medians).any() else RuntimeFeatures(*medians)
 
 
 def site_folds(calls: Sequence[Call]) -> NDArray[np.int64]:

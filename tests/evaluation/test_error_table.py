@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from irene.errors import BadDataset
-from irene.evaluation.error_table import tabulate_errors, to_markdown
+from irene.evaluation.error_table import WATCHED, tabulate_errors, to_markdown
 
 
 def judged(**columns: object) -> pd.DataFrame:
@@ -13,6 +13,7 @@ def judged(**columns: object) -> pd.DataFrame:
         "held_out": "family", "level": "model", "method": "window", "kind": "", "execution": "eager",
         "gpu_utilization_pct": 99.0, "family": "bert", "measured_energy_j": 10.0, "predicted_energy_j": 10.0,
         "measured_duration_s": 1e-3, "predicted_duration_s": 1e-3, "measured_power_w": 1e4, "predicted_power_w": 1e4,
+        "watched_energy_j": np.nan, "watched_low_j": np.nan, "watched_high_j": np.nan,
         "low_j": 8.0, "high_j": 12.0, "noise_floor_pct": np.nan, "card_noise_pct": np.nan,
     }  # fmt: skip
     return pd.DataFrame({**base, **columns})
@@ -113,3 +114,11 @@ def test_missing_columns_no_cases_and_missing_predictions_are_refused() -> None:
         tabulate_errors(judged(level=[]))
     with pytest.raises(ValueError, match="finite"):
         tabulate_errors(judged(predicted_energy_j=[np.nan]))
+
+
+def test_a_watched_run_has_rows_of_its_own() -> None:
+    cases = judged(watched_energy_j=[9.0, np.nan], watched_low_j=[8.0, np.nan], watched_high_j=[9.5, np.nan])
+    table = tabulate_errors(cases).set_index("quantity")
+    row = table.loc[WATCHED]
+    assert row["cases"] == 1 and row["mape_pct"] == pytest.approx(10.0) and row["coverage_pct"] == 0.0
+    assert table.loc["energy", "cases"] == 2

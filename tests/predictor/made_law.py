@@ -132,5 +132,6 @@ def _whole_row(calls: Sequence[Call], family: str, model: str, execution: str) -
     return Row(
         case=f"{model}|{execution}", level="model", name="Net", families=family, dtype="bfloat16", execution=execution,
         method="window", duration_s=duration_s, energy_j=energy_j, power_w=energy_j / duration_s, model=model,
-        gpu_utilization_pct=100.0 * gpu_s / duration_s, collection="made", tree=tree,
+        gpu_utilization_pct=100.0 * gpu_s / duration_s, memory_utilization_pct=30.0, sm_clock_hz=1.98e9,
+        collection="made", tree=tree,
     )  # fmt: skip
