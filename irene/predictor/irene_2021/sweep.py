@@ -1,0 +1,78 @@
+"""Sums up trees and gradients down trees, level by level over arrays: a tree is never walked node by node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irene.dataset.irene_2021.node_table import Floats, Integers, NodeTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """Nodes of one depth below the roots: positions `start` to `stop`, each family of siblings contiguous.
+
+    `families` is where each family begins, counted from `start`; `parents` are the families' parents' positions.
+    """
+
+    start: int
+    stop: int
+    families: Integers
+    parents: Integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forest:
+    """Some trees in level order: `rows[p]` is the table's row at position p, `parent[p]` the parent's position."""
+
+    rows: Integers
+    parent: Integers
+    is_leaf: NDArray[np.bool_]
+    levels: tuple[Level, ...]
+
+    def sum_up(self, weight: Floats, energy_j: Floats) -> Floats:
+        """Energies of all nodes from those of the leaves: a parent is the weighted sum of its children.
+
+        `weight[p]` multiplies node p in its parent; `energy_j` is read at leaves only. A new array is returned.
+        """
+        total = np.where(self.is_leaf, energy_j, 0.0)
+        for level in reversed(self.levels):
+            part = weight[level.start : level.stop] * total[level.start : level.stop]
+            total[level.parents] = np.add.reduceat(part, level.families)
+        return total
+
+    def spread_down(self, weight: Floats, gradient: Floats) -> Floats:
+        """The transpose of `sum_up`: what one more joule at each node adds to a loss, through all nodes above it.
+
+        `gradient[p]` is the derivative of the loss by the energy of node p itself.
+        """
+        total = gradient.copy()
+        for level in self.levels:
+            here = slice(level.start, level.stop)
+            total[here] += weight[here] * total[self.parent[here]]
+        return total
+
+
+def plant_forest(table: NodeTable, rows: Integers | None = None) -> Forest:
+    """Level order of all trees, or of the whole trees that are made of `rows`."""
+    rows = np.arange(len(table)) if rows is None else rows
+    position = np.full(len(table), -1, dtype=np.int64)
+    depth = table.depth[rows]
+    order = np.argsort(depth, kind="stable")
+    # Within a depth, siblings must stand together. Sorting by the parents' places, depth by depth, sees to that.
+    bounds = np.searchsorted(depth[order], np.arange(depth.max() + 2))
+    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        here = order[start:stop]
+        if start:
+            here = here[np.argsort(position[table.parent[rows[here]]], kind="stable")]
+            order[start:stop] = here
+        position[rows[here]] = np.arange(start, stop)
+    ordered = rows[order]
+    parent = np.where(table.parent[ordered] < 0, -1, position[table.parent[ordered]])
+    levels = []
+    for start, stop in zip(bounds[1:-1].tolist(), bounds[2:].tolist(), strict=True):
+        parents, families = np.unique(parent[start:stop], return_index=True)
+        levels.append(Level(start, stop, families.astype(np.int64), parents))
+    return Forest(ordered, parent, table.is_leaf[ordered], tuple(levels))
