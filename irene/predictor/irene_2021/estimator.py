@@ -20,6 +20,9 @@ from irene.predictor.irene_2021.settings import Settings
 from irene.predictor.irene_2021.sweep import plant_forest
 from irene.predictor.irene_2021.weights import TrainingTree, aggregate, train_weights, weigh
 
+STAND_INS = {"tanh": "softmax", "relu": "tanh"}
+"""For comparisons that must price what they never saw: BERT's pooler held out has the only Tanh, tiny-ctrl a ReLU."""
+
 
 class Irene2021:
     """IrEne's method. `seed` draws the starting weights: the model level moves by several points with it.
@@ -51,7 +54,7 @@ class Irene2021:
         return self
 
     def predict(self, table: NodeTable) -> Floats:
-        """Joules of every node, shape (nodes,). Raises `BadInput` for a leaf of an operation that nothing stands in for."""
+        """Joules of every node, shape (nodes,). Raises `BadInput` for a leaf of an operation that nothing can price."""
         if not self.leaves_:
             raise ValueError("fit this estimator, or load it, before predicting")
         matrix = feature_matrix(table, self.settings.features)
@@ -66,10 +69,10 @@ class Irene2021:
 
     def _leaf_energies(self, matrix: Floats, table: NodeTable, leaves: Integers) -> Floats:
         """Predicted joules at leaves, 0 at inner nodes."""
-        fitted = dict(self.leaves_)
+        fitted = {**self.leaves_}
         for operation, other in self.stand_ins.items():
-            if operation not in fitted and other in fitted:
-                fitted[operation] = fitted[other]
+            if other in fitted:
+                fitted.setdefault(operation, fitted[other])
         leaf_j = np.zeros(len(table))
         leaf_j[leaves] = predict_leaves(fitted, matrix[leaves], table, leaves)
         return leaf_j

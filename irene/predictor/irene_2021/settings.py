@@ -51,8 +51,8 @@ class Settings:
     learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
-        for name in self.feature_sets:
-            _require_known("feature_sets", name, get_args(FeatureSet))
+        for chosen in self.feature_sets:
+            _require_known("feature_sets", chosen, get_args(FeatureSet))
         _require_known("training_strategy", self.training_strategy, get_args(Strategy))
         if self.weighting_setting is not None:
             _require_known("weighting_setting", self.weighting_setting, get_args(Weighting))
@@ -64,10 +64,25 @@ class Settings:
             if not isinstance(getattr(self, name), bool):
                 raise BadConfig(f"Setting {name!r} must be true or false, got {getattr(self, name)!r}.")
 
+        if self.training_strategy == "unstructured" and self.weighting != "free":
+            raise BadConfig("Strategy 'unstructured' predicts joules from features: weighting_setting must be 'free'.")
+        if self.training_strategy == "none" and self.weighting != "exact_one":
+            raise BadConfig(
+                "Strategy 'none' trains no weights: weighting_setting must be 'exact_one', or use 'end2end'."
+            )
+
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the features in use, in the authors' order."""
-        return (*ALWAYS_USED, *(name for key, names in FEATURE_SETS.items() if key in self.feature_sets for name in names))
+        return (
+            *ALWAYS_USED,
+            *(name for key, names in FEATURE_SETS.items() if key in self.feature_sets for name in names),
+        )
+
+    @property
+    def node_features(self) -> tuple[str, ...]:
+        """Those of them that must stand in every node of a file."""
+        return tuple(name for name in self.features if name not in ("batch_size", "seq_len", "input_size"))
 
     @property
     def weighting(self) -> Weighting:

@@ -43,6 +43,13 @@ class Forest:
             total[level.parents] = np.add.reduceat(part, level.families)
         return total
 
+    def add_up(self, own_j: Floats) -> Floats:
+        """Each node's own joules and all that is below it, without weights. A new array is returned."""
+        total = own_j.copy()
+        for level in reversed(self.levels):
+            total[level.parents] += np.add.reduceat(total[level.start : level.stop], level.families)
+        return total
+
     def spread_down(self, weight: Floats, gradient: Floats) -> Floats:
         """The transpose of `sum_up`: what one more joule at each node adds to a loss, through all nodes above it.
 
