@@ -58,7 +58,7 @@ def predict_held_out(table: NodeTable, groups: Texts, choose: Callable[[NodeTabl
     `choose` gets the training trees of a fold and returns what makes the estimator, so that any choice is made on them.
     """
     if len(set(groups.tolist())) < 2:
-        raise BadDataset(f"Holding out needs trees of at least two groups; all of these are {groups[0]!r}.")
+        raise BadDataset(f"Holding out needs trees of at least two groups; all of these are {str(groups[0])!r}.")
     energy_j = np.empty(len(table))
     for group in dict.fromkeys(groups.tolist()):
         held = groups == group

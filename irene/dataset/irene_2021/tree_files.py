@@ -96,13 +96,14 @@ def save_trees(trees: Iterable[MeasuredTree], path: str | Path) -> None:
 
 def with_predictions(trees: Sequence[MeasuredTree], energy_j: Sequence[float]) -> tuple[MeasuredTree, ...]:
     """New trees with `predicted_energy` in every node; `energy_j` is in the order of `walk`, tree after tree."""
+    nodes = sum(1 for tree in trees for _ in tree.walk())
+    if len(energy_j) != nodes:
+        raise ValueError(f"expected {nodes} predictions, one a node, got {len(energy_j)}")
     values = iter(energy_j)
     filled = []
     for tree in trees:
         root = _fill(tree.root, values)
         filled.append(MeasuredTree({**tree.record, "frontend_tree": root}, tree.source))
-    if next(values, None) is not None:
-        raise ValueError("more predictions than nodes")
     return tuple(filled)
 
 

@@ -51,8 +51,8 @@ def predict_leaves(
         if operation not in fitted:
             leaf = leaves[rows][0]
             raise BadInput(
-                f"{table.sources[table.tree[leaf]]}, node {table.scope[leaf]!r}: no {operation!r} was trained on; "
-                f"known: {', '.join(fitted)}. Name a stand-in for it, or train on trees that have it."
+                f"{table.sources[table.tree[leaf]]}, node {str(table.scope[leaf])!r}: no {operation!r} was trained on; "
+                f"known: {', '.join(fitted)}. Train on trees that have it, or pass stand_ins to Irene2021."
             )
         energy_j[rows] = fitted[operation].predict(matrix[rows])
     return energy_j

@@ -2,7 +2,8 @@
 
 Which cards they are is inferred, not stated in the data: memory clocks of 3,802 and 5,005 MHz are those of a GeForce
 GTX 1070 (8 Gbit/s GDDR5) and a GeForce GTX 1080 Ti (11 Gbit/s GDDR5X) while CUDA runs. The board power of device 1 goes
-to 200 W, above the 150 W of a reference GTX 1070: a partner's card with a higher limit, or a relative of it.
+to 200 W, above the 150 W of a reference GTX 1070: a partner's card with a higher limit, or a relative of it. They have
+no place among the spec sheets of `irene.hardware`, which are those of cards that this project measured.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from irene.predictor.wall_trees.devices import WallDevice
 from irene.predictor.wall_trees.static_trees import StaticTrees, calibration_features
 from irene.predictor.wall_trees.work import count_node_work
 
-# How far, in logarithms, a card may be off its spec sheet: altogether, products apart, per factor of 16 in size; and one
-# measured leaf off its model. Set before the first transfer was tried.
+# How far, in logarithms, a card may be off its spec sheet: altogether, products apart, per factor of 16 in size; and
+# one measured leaf off its model. Set before the first transfer was tried.
 _PRIOR = np.array([0.3, 0.15, 0.1])
 _NOISE = 0.05
 _ROUNDS = 20  # of reweighting; the correction no longer moves then
@@ -43,7 +43,8 @@ def calibrate_on_leaves(estimator: StaticTrees, table: NodeTable, rows: Integers
     miss = np.log(table.energy_j[rows] / uncorrected.leaf_energies_j(table, work, rows))
     found = np.zeros(len(_PRIOR))
     for _ in range(_ROUNDS):
-        trust = 3 / (2 + ((miss - features @ found) / _NOISE) ** 2) / _NOISE**2  # of Student's t, two degrees of freedom
+        off = (miss - features @ found) / _NOISE
+        trust = 3 / (2 + off**2) / _NOISE**2  # of Student's t with two degrees of freedom
         precision = features.T @ (features * trust[:, None]) + np.diag(1 / _PRIOR**2)
         found = np.asarray(np.linalg.solve(precision, features.T @ (trust * miss)), dtype=np.float64)
     corrected.calibration_ = found
