@@ -6,12 +6,16 @@ from pathlib import Path
 
 import matplotlib
 import pandas as pd
-from shares import OTHER, PARTS
+from shares import REST, VIEWS
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-COLOURS = {"attention": "#3b6fb6", "feed-forward": "#e08a2e", "embeddings": "#5aa469", OTHER: "#b0b0b0"}
+COLOURS = {
+    "attention": "#3b6fb6", "feed-forward": "#e08a2e", "embeddings": "#5aa469", "products with weights": "#6d597a",
+    "products of attention": "#3b6fb6", "softmax": "#9ec1e6", "layer norm": "#e56b6f", "embedding tables": "#5aa469",
+    **dict.fromkeys(REST.values(), "#b0b0b0"),
+}  # fmt: skip
 STYLE = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none",
     "svg.hashsalt": "irene",  # the same data give the same file
@@ -35,25 +39,29 @@ def draw_figures(shares: pd.DataFrame, folder: Path) -> None:
 
 def draw_parts(shares: pd.DataFrame) -> plt.Figure:
     """Share of each part, mean over batch sizes and lengths; predicted (pale) under measured."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True)
-    for axis, (device, rows) in zip(axes, shares.groupby("device"), strict=True):
-        models = list(dict.fromkeys(rows["model"]))
-        for column, offset, alpha in (("measured_j", -0.2, 1.0), ("predicted_j", 0.2, 0.55)):
-            whole = rows.groupby(["model", "batch_size", "seq_len"])[column].transform("sum")
-            share = (100 * rows[column] / whole).groupby([rows["model"], rows["part"]]).mean().unstack()
-            left = 0.0 * share.loc[models].iloc[:, 0]
-            for part in (*PARTS, OTHER):
-                width = share.loc[models, part]
-                label = part if column == "measured_j" else None
-                places = [i + offset for i in range(len(models))]
-                axis.barh(places, width, 0.38, left, color=COLOURS[part], alpha=alpha, label=label)
-                left = left + width
-        axis.set_yticks(range(len(models)), models)
-        axis.set_xlabel("share of the model's energy, %")
-        axis.set_title(f"device {device}")
-    axes[0].invert_yaxis()
-    axes[0].legend(ncols=4, loc="upper left", bbox_to_anchor=(0, -0.18), frameon=False)
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7.4), sharex=True, sharey=True)
+    for row, (view, parts) in zip(axes, VIEWS.items(), strict=True):
+        for axis, (device, rows) in zip(row, shares[shares["view"] == view].groupby("device"), strict=True):
+            _draw_bars(axis, rows, [*parts, REST[view]])
+            axis.set_title(f"device {device}, by {view}: % of the model's energy")
+        row[0].legend(ncols=3, loc="upper left", bbox_to_anchor=(0, -0.08), frameon=False)
+    axes[0][0].invert_yaxis()
+    figure.subplots_adjust(hspace=0.42)
     return figure
+
+
+def _draw_bars(axis: plt.Axes, rows: pd.DataFrame, parts: list[str]) -> None:
+    models = list(dict.fromkeys(rows["model"]))
+    for column, offset, alpha in (("measured_j", -0.2, 1.0), ("predicted_j", 0.2, 0.55)):
+        whole = rows.groupby(["model", "batch_size", "seq_len"])[column].transform("sum")
+        share = (100 * rows[column] / whole).groupby([rows["model"], rows["part"]]).mean().unstack().loc[models]
+        left = 0.0 * share[parts[0]]
+        for part in parts:
+            label = part if column == "measured_j" else None
+            places = [i + offset for i in range(len(models))]
+            axis.barh(places, share[part], 0.38, left, color=COLOURS[part], alpha=alpha, label=label)
+            left = left + share[part]
+    axis.set_yticks(range(len(models)), models)
 
 
 def draw_ratio(shares: pd.DataFrame) -> plt.Figure:
@@ -79,7 +87,8 @@ def _draw_panels(shares: pd.DataFrame, quantity, label: str, line_at: float | No
     models = list(dict.fromkeys(shares["model"]))
     figure, axes = plt.subplots(2, len(models), figsize=(13, 4.6), sharex=True, sharey="row", squeeze=False)
     for row, (device, rows) in zip(axes, shares.groupby("device"), strict=True):
-        wide = rows.pivot_table(index=["model", "batch_size", "seq_len"], columns="part", values="measured_j")
+        modules = rows[rows["view"] == "module"]
+        wide = modules.pivot_table(index=["model", "batch_size", "seq_len"], columns="part", values="measured_j")
         values = quantity(wide)
         for axis, model in zip(row, models, strict=True):
             for batch, shade in zip(SIZES, (0.35, 0.55, 0.75, 0.95), strict=True):

@@ -12,50 +12,55 @@ from jobs import DEVICES, load_table, make_ours
 from irene.dataset.irene_2021.node_table import Floats, NodeTable
 from irene.evaluation.irene_2021 import group_models, predict_held_out
 
-PARTS = {
+MODULES = {
     "attention": ("attention", "bertattention", "robertaattention", "multiheadselfattention"),
     "feed-forward": ("mlp", "ffn", "bertintermediate", "bertoutput", "robertaintermediate", "robertaoutput"),
     "embeddings": ("embeddings", "bertembeddings", "robertaembeddings", "embedding"),
 }
 """Modules by class name. BERT's hold their LayerNorms and residual sums, those of GPT and DistilBERT do not."""
-OTHER = "norms, residuals, rest"
+PRIMITIVES = {
+    "products with weights": ("linear", "conv1d"), "products of attention": ("matmul",), "softmax": ("softmax",),
+    "layer norm": ("layernorm",), "embedding tables": ("embedding",),
+}  # fmt: skip
+REST = {"module": "norms, residuals, rest", "primitive": "in no primitive (GELU, sums, masks, copies)"}
+VIEWS = {"module": MODULES, "primitive": PRIMITIVES}
 
 
 def tabulate_shares(data: Path) -> pd.DataFrame:
-    """One row a device, tree and part: measured joules, and those predicted from shapes with the family held out."""
+    """One row a device, tree, view and part: measured joules, and those predicted from shapes, the family held out."""
     frames = []
     for device in DEVICES:
         table = load_table(data, device)
         predicted_j = predict_held_out(
             table, group_models(table, "family"), lambda _, d=device: partial(make_ours, "static", d, "boosted", 0)
         )
-        frames.append(sum_parts(table, table.energy_j, predicted_j).assign(device=device))
+        for view in VIEWS:
+            frames.append(sum_parts(table, predicted_j, view).assign(device=device, view=view))
     return pd.concat(frames, ignore_index=True)
 
 
-def sum_parts(table: NodeTable, measured_j: Floats, predicted_j: Floats) -> pd.DataFrame:
-    """Joules of the topmost modules of each part; the rest is what is left of the model."""
+def sum_parts(table: NodeTable, predicted_j: Floats, view: str) -> pd.DataFrame:
+    """Joules of the topmost nodes of each part; the rest is what is left of the model."""
     part = np.full(len(table), "", dtype="<U24")
-    for name, classes in PARTS.items():
+    for name, classes in VIEWS[view].items():
         part[np.isin(table.operation, classes)] = name
     nested = np.zeros(len(table), dtype=bool)  # inside a module that already counts
     for row in np.flatnonzero(table.parent >= 0):  # parents come before their children
         nested[row] = nested[table.parent[row]] or part[table.parent[row]] != ""
     part[nested] = ""
-    root = table.parent < 0
-    rows = []
-    for tree in range(len(table.model_names)):
-        here = table.tree == tree
-        base = {
-            "model": table.model_names[tree], "batch_size": int(table.batch_size[tree]),
-            "seq_len": int(table.seq_len[tree]),
-        }  # fmt: skip
-        sums = {name: [float(e[here & (part == name)].sum()) for e in (measured_j, predicted_j)] for name in PARTS}
-        whole = [float(e[here & root][0]) for e in (measured_j, predicted_j)]
-        # Modules are measured apart from the whole and may exceed it by a per cent or two.
-        sums[OTHER] = [max(whole[i] - sum(pair[i] for pair in sums.values()), 0.0) for i in (0, 1)]
-        rows += [{**base, "part": name, "measured_j": m, "predicted_j": p} for name, (m, p) in sums.items()]
-    return pd.DataFrame(rows)
+    energies = pd.DataFrame(
+        {"tree": table.tree, "part": part, "measured_j": table.energy_j, "predicted_j": predicted_j}
+    )
+    sums = energies[part != ""].groupby(["tree", "part"], sort=False).sum().unstack(fill_value=0.0)
+    sums = sums.reindex(columns=pd.MultiIndex.from_product([["measured_j", "predicted_j"], list(VIEWS[view])]))
+    whole = energies[table.parent < 0].set_index("tree")
+    for column in ("measured_j", "predicted_j"):
+        # Parts are measured apart from the whole, and may exceed it by a per cent or two.
+        sums[column, REST[view]] = (whole[column] - sums[column].sum(axis=1)).clip(lower=0.0)
+    rows = sums.stack(level=1).rename_axis(["tree", "part"]).reset_index()
+    tree = rows.pop("tree").to_numpy()
+    sizes = {"batch_size": table.batch_size[tree].astype(int), "seq_len": table.seq_len[tree].astype(int)}
+    return rows.assign(model=table.model_names[tree], **sizes)
 
 
 def tabulate_choices(data: Path) -> pd.DataFrame:

@@ -101,6 +101,7 @@ BAD_NODES = {
     "feature 'times_mean' is nan": change("times_mean", float("nan")),
     "feature 'mem_bytes' is '3'": change("mem_bytes", "3"),
     "feature 'gpu' is True": change("gpu", True),
+    "feature 'mem' is 1000000": change("mem", 10**400),
     "'ground_truth_energy' is missing": lambda record: leaf(record).pop("ground_truth_energy"),
     "'ground_truth_energy' is -1.0": change("ground_truth_energy", -1.0),
     "'ground_truth_energy' is 0;": change("ground_truth_energy", 0),
@@ -177,7 +178,7 @@ def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     save_trees([tree("gpt-b", 4, 32)], path)
     before = path.read_bytes()
     bad = with_predictions([tree("bert-a", 4, 32)], [float("nan")] * len(tabulate_nodes([tree("bert-a", 4, 32)])))
-    with pytest.raises(ValueError, match="JSON"):
+    with pytest.raises(BadDataset, match="bert-a.jsonl, line 4 cannot be written as JSON"):
         save_trees(bad, path)
 
     def refuse(*_: object) -> None:

@@ -74,14 +74,22 @@ def load_trees(
 def save_trees(trees: Iterable[MeasuredTree], path: str | Path) -> None:
     """Write one line a tree, gzip if the name ends in '.gz'. The file appears whole or not at all.
 
-    Raises `BadInput` where nothing can be written.
+    Raises `BadInput` where nothing can be written, `BadDataset` for NaN and infinity: they are not JSON.
     """
     path = Path(path)
-    # NaN and infinity are not JSON: other readers would stumble over them.
-    text = "".join(json.dumps(tree.record, allow_nan=False) + "\n" for tree in trees)
-    data = text.encode("utf-8")
-    if path.suffix == ".gz":
-        data = gzip.compress(data, mtime=0)  # the same trees give the same bytes
+    lines = []
+    for tree in trees:
+        try:
+            lines.append(json.dumps(tree.record, allow_nan=False) + "\n")
+        except ValueError as error:
+            raise BadDataset(f"{tree.source} cannot be written as JSON: {error}.") from None
+    data = "".join(lines).encode("utf-8")
+    # Without a time in it, the same trees give the same bytes.
+    write_whole(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all. Raises `BadInput` where nothing can be written."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from irene.errors import BadBundle, BadInput
+from irene.dataset.irene_2021.tree_files import write_whole
+from irene.errors import BadBundle
 from irene.predictor.irene_2021.estimator import Irene2021
 from irene.predictor.irene_2021.features import Scaling
 from irene.predictor.irene_2021.leaves import LinearLeaf
@@ -23,7 +23,6 @@ _KEYS = {"format", "version", "settings", "seed", "stand_ins", "leaves", "scalin
 
 def save_estimator(estimator: Irene2021, path: str | Path) -> None:
     """Write a fitted estimator, whole or not at all. Raises `BadInput` where nothing can be written."""
-    path = Path(path)
     data = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -41,16 +40,7 @@ def save_estimator(estimator: Irene2021, path: str | Path) -> None:
         "scaling": _list_scaling(estimator.scaling_),
         "weights": estimator.theta_.tolist(),
     }
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_text(json.dumps(data) + "\n", encoding="utf-8")
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise BadInput(f"Cannot write {str(path)!r}: {error.strerror or error}.") from None
+    write_whole(Path(path), (json.dumps(data) + "\n").encode("utf-8"))
 
 
 def load_estimator(path: str | Path) -> Irene2021:

@@ -43,6 +43,13 @@ class Forest:
             total[level.parents] = np.add.reduceat(part, level.families)
         return total
 
+    def sum_children(self, of_nodes: Floats) -> Floats:
+        """For each node the sum of `of_nodes` over its children; 0 at leaves."""
+        total = np.zeros_like(of_nodes)
+        for level in self.levels:
+            total[level.parents] = np.add.reduceat(of_nodes[level.start : level.stop], level.families)
+        return total
+
     def add_up(self, own_j: Floats) -> Floats:
         """Each node's own joules and all that is below it, without weights. A new array is returned."""
         total = own_j.copy()

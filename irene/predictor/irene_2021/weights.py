@@ -73,11 +73,8 @@ def loss_gradient(tree: TrainingTree, theta: Floats, settings: Settings) -> tupl
     inner = ~forest.is_leaf
     parent = forest.parent
     if settings.training_strategy == "stepwise":  # each step is taught with its children's measured energy
-        energy = tree.measured_j.copy()
-        predicted = np.where(inner, 0.0, tree.leaf_j)
-        for level in forest.levels:
-            part = (weight * energy)[level.start : level.stop]
-            predicted[level.parents] = np.add.reduceat(part, level.families)
+        energy = tree.measured_j
+        predicted = forest.sum_children(weight * energy)
     else:
         energy = predicted = aggregate(forest, weight, tree.leaf_j, settings)
     scale = 1.0 / tree.measured_j**2 if settings.normalize_loss_scale else 1.0
