@@ -67,6 +67,7 @@ def main() -> None:
     frames["choices"] = tabulate_choices(data)
     for name, frame in frames.items():
         frame.to_csv(results / f"{name}.csv", index=False, float_format="%.5g")
+        frames[name] = pd.read_csv(results / f"{name}.csv")  # what is shown is what is kept
     draw_figures(frames["shares"], HERE / "figures")
     write_readme(frames, HERE / "README.md")
 

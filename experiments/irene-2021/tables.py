@@ -81,7 +81,7 @@ def families(errors: pd.DataFrame) -> pd.DataFrame:
 def ours(errors: pd.DataFrame) -> pd.DataFrame:
     chosen = errors[errors["method"] == "ours"]
     table = spread(_overall(chosen), ["device", "variant"])
-    picked = chosen[(chosen["chosen"] != "") & (chosen["seed"] == 0)]
+    picked = chosen[chosen["chosen"].notna() & (chosen["seed"] == 0)]
     by_case = picked.groupby(["device", "variant"])["chosen"].agg(lambda names: ", ".join(sorted(set(names))))
     table["chosen on inner folds"] = [by_case[key] for key in zip(table["device"], table["variant"], strict=True)]
     return table.rename(columns={"variant": "may see"})
@@ -96,5 +96,7 @@ def _overall(errors: pd.DataFrame) -> pd.DataFrame:
     return errors[errors["left_out"] == "overall"]
 
 
-def _range(mean: float, least: float, largest: float) -> str:
-    return f"{mean:.2f}" if f"{least:.2f}" == f"{largest:.2f}" else f"{mean:.2f} ({least:.2f} to {largest:.2f})"
+def _range(*values: float) -> str:
+    """Mean, least and largest as text; errors of a thousand per cent and more need no decimals."""
+    mean, least, largest = (f"{value:.2f}" if value < 1000 else f"{value:.0f}" for value in values)
+    return mean if least == largest else f"{mean} ({least} to {largest})"
