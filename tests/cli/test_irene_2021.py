@@ -37,7 +37,7 @@ def test_settings_and_formats(trees: Path, tmp_path: Path, capsys: pytest.Captur
     assert run([*command, "--format", "csv", "--leave-out", "family"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["left_out"] for row in rows] == ["bert-a", "gpt-b", "other-c", "gpt-d", "overall"]
-    assert rows[1]["ml_min_pct"] == rows[1]["ml_max_pct"]  # no weights, no chance
+    assert rows[1]["module_min_pct"] == rows[1]["module_max_pct"]  # no weights, no chance
     assert run(command) == 0
     assert "overall" in capsys.readouterr().out
 

@@ -82,6 +82,9 @@ def test_the_table_is_the_tree() -> None:
     second = table.select_trees(np.array([False, True]))
     assert second.scope.tolist() == table.scope[table.tree == 1].tolist()
     assert np.array_equal(second.energy_j, table.energy_j[table.tree == 1]) and second.parent.min() == -1
+    assert (
+        second.parent == np.where(second.parent < 0, -1, table.parent[table.tree == 1] - (table.tree == 0).sum())
+    ).all()
     assert np.array_equal(second.depth, table.depth[table.tree == 1]) and second.model_names.tolist() == ["bert-a"]
 
 

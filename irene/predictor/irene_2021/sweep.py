@@ -70,20 +70,15 @@ class Forest:
 
 
 def plant_forest(table: NodeTable, rows: Integers | None = None) -> Forest:
-    """Level order of all trees, or of the whole trees that are made of `rows`."""
+    """Level order of all trees, or of the whole trees that are made of `rows` (ascending)."""
     rows = np.arange(len(table)) if rows is None else rows
-    position = np.full(len(table), -1, dtype=np.int64)
     depth = table.depth[rows]
+    # Rows are in the order of a walk, so that siblings stay together when only one depth is looked at.
     order = np.argsort(depth, kind="stable")
-    # Within a depth, siblings must stand together. Sorting by the parents' places, depth by depth, sees to that.
     bounds = np.searchsorted(depth[order], np.arange(depth.max() + 2))
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
-        here = order[start:stop]
-        if start:
-            here = here[np.argsort(position[table.parent[rows[here]]], kind="stable")]
-            order[start:stop] = here
-        position[rows[here]] = np.arange(start, stop)
     ordered = rows[order]
+    position = np.full(len(table), -1, dtype=np.int64)
+    position[ordered] = np.arange(len(rows))
     parent = np.where(table.parent[ordered] < 0, -1, position[table.parent[ordered]])
     levels = []
     for start, stop in zip(bounds[1:-1].tolist(), bounds[2:].tolist(), strict=True):
