@@ -54,10 +54,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 CASES = {
     "static": ("ridge", "boosted", "both"),
+    "static, weights too": ("ridge", "boosted", "both", "ridge, weighted", "boosted, weighted", "both, weighted"),
     "run, no energy counter": ("ridge", "boosted", "both"),
     "run, the paper's features": ("none", "ridge", "boosted", "both"),
 }
-"""What ours may see, and the ways to learn a ratio that inner folds choose from."""
+"""What ours may see, and the ways to learn that inner folds choose from. Weighted: inner nodes have weights."""
 
 
 @cache
@@ -84,15 +85,16 @@ def judge_paper(data: Path, device: int, variant: str, leave_out: str, seeds: in
     return rows.assign(method="irene-2021", variant=variant, device=device, leave_out=leave_out)
 
 
-def make_ours(case: str, device: int, method: Any, seed: int) -> StaticTrees | RunTrees:
-    if case == "static":
-        return StaticTrees(DEVICES[device], method, seed)
+def make_ours(case: str, device: int, way: str, seed: int) -> StaticTrees | RunTrees:
+    method: Any = way.removesuffix(", weighted")
+    if case.startswith("static"):
+        return StaticTrees(DEVICES[device], method, seed, weighted=way != method)
     return RunTrees(DEVICES[device], case == "run, the paper's features", method, seed)
 
 
 def choose_ours(case: str, device: int, train: NodeTable) -> str:
-    """The way to learn a ratio, chosen on the training families alone."""
-    return choose_on_inner_folds({m: partial(make_ours, case, device, m, 0) for m in CASES[case]}, train)
+    """The way to learn, chosen on the training families alone."""
+    return choose_on_inner_folds({way: partial(make_ours, case, device, way, 0) for way in CASES[case]}, train)
 
 
 def judge_ours(data: Path, device: int, case: str, seeds: int) -> pd.DataFrame:
@@ -143,17 +145,17 @@ def judge_unseen_lengths(data: Path, device: int) -> pd.DataFrame:
     table = load_table(data, device)
     families = group_models(table, "family")
     rows = []
-    for method in CASES["static"]:
+    for way in CASES["static, weights too"]:
         energy_j = np.empty(len(table))
         for family in dict.fromkeys(families.tolist()):
             for length in np.unique(table.seq_len):
                 held = (families == family) & (table.seq_len == length)
                 if held.any():
                     train = table.select_trees((families != family) & (table.seq_len != length))
-                    estimator = make_ours("static", device, method, 0).fit(train)
+                    estimator = make_ours("static", device, way, 0).fit(train)
                     energy_j[held[table.tree]] = estimator.predict(table.select_trees(held))
         errors = tabulate_models(table, energy_j).loc["overall"].to_dict()
-        rows.append({"device": device, "method": method, **errors})
+        rows.append({"device": device, "way": way, **errors})
     return pd.DataFrame(rows)
 
 
@@ -161,8 +163,8 @@ def judge_transfer(data: Path, source: int, target: int, draws: int) -> pd.DataF
     """Taught on one device, judged on the other, with k leaves measured there (and left out of the judging)."""
     table = load_table(data, target)
     train = load_table(data, source)
-    method = choose_ours("static", source, train)
-    moved = move_to_device(make_ours("static", source, method, 0).fit(train), DEVICES[target])  # type: ignore[arg-type]
+    way = choose_ours("static", source, train)
+    moved = move_to_device(make_ours("static", source, way, 0).fit(train), DEVICES[target])  # type: ignore[arg-type]
     expected_j = moved.predict(table)
     rows = []
     for k in (0, 4, 8, 16):

@@ -32,15 +32,15 @@ class Forest:
     is_leaf: NDArray[np.bool_]
     levels: tuple[Level, ...]
 
-    def sum_up(self, weight: Floats, energy_j: Floats) -> Floats:
-        """Energies of all nodes from those of the leaves: a parent is the weighted sum of its children.
+    def sum_up(self, weight: Floats, own_j: Floats) -> Floats:
+        """Energies of all nodes: each is its own joules plus the weighted sum of its children.
 
-        `weight[p]` multiplies node p in its parent; `energy_j` is read at leaves only. A new array is returned.
+        `weight[p]` multiplies node p in its parent. A new array is returned.
         """
-        total = np.where(self.is_leaf, energy_j, 0.0)
+        total = own_j.copy()
         for level in reversed(self.levels):
             part = weight[level.start : level.stop] * total[level.start : level.stop]
-            total[level.parents] = np.add.reduceat(part, level.families)
+            total[level.parents] += np.add.reduceat(part, level.families)
         return total
 
     def sum_children(self, of_nodes: Floats) -> Floats:
@@ -48,13 +48,6 @@ class Forest:
         total = np.zeros_like(of_nodes)
         for level in self.levels:
             total[level.parents] = np.add.reduceat(of_nodes[level.start : level.stop], level.families)
-        return total
-
-    def add_up(self, own_j: Floats) -> Floats:
-        """Each node's own joules and all that is below it, without weights. A new array is returned."""
-        total = own_j.copy()
-        for level in reversed(self.levels):
-            total[level.parents] += np.add.reduceat(total[level.start : level.stop], level.families)
         return total
 
     def spread_down(self, weight: Floats, gradient: Floats) -> Floats:

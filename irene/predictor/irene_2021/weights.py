@@ -18,7 +18,7 @@ class TrainingTree:
     """One tree ready for training, its arrays in level order.
 
     `expanded` has one row a distinct node, `which` says which one each node is; `leaf_j` is the predicted energy of the
-    leaves, `measured_j` what was measured at every node.
+    leaves and 0 at inner nodes, `measured_j` what was measured at every node.
     """
 
     forest: Forest

@@ -9,6 +9,7 @@ from irene.predictor.irene_2021.features import distinct_rows
 from irene.predictor.irene_2021.sweep import plant_forest
 from irene.predictor.wall_trees.base import SELF_WORK, base_duration_s, leaf_features, self_work_s
 from irene.predictor.wall_trees.devices import WallDevice
+from irene.predictor.wall_trees.node_weights import WEIGHT_FEATURES, fit_weights, weigh_nodes
 from irene.predictor.wall_trees.ratio import LogRatio, Method
 from irene.predictor.wall_trees.work import NodeWork, count_node_work
 
@@ -18,16 +19,19 @@ _GROUPS = ("gemm", "matmul", "vector")
 class StaticTrees:
     """Sees FLOP, bytes, parameters, batch size and length; no time, utilisation or energy of what it predicts.
 
-    `method` is how ratios of leaves are learned. Learned: `ratios_` by group of leaves; `self_cost_`, for each kind of
-    SELF_WORK how many times the roofline's energy it costs; `calibration_`, see `transfer`.
+    `method` is how ratios of leaves are learned; with `weighted`, an inner node's sum is multiplied by a learned weight
+    near one. Learned: `ratios_` by group of leaves; `self_cost_`, for each kind of SELF_WORK how many times the
+    roofline's energy it costs; `weights_`, coefficients of WEIGHT_FEATURES; `calibration_`, see `transfer`.
     """
 
-    def __init__(self, device: WallDevice, method: Method = "boosted", seed: int = 0) -> None:
+    def __init__(self, device: WallDevice, method: Method = "boosted", seed: int = 0, weighted: bool = False) -> None:
         self.device = device
         self.method = method
         self.seed = seed
+        self.weighted = weighted
         self.ratios_: dict[str, LogRatio] = {}
         self.self_cost_: Floats = np.zeros(len(SELF_WORK))
+        self.weights_: Floats = np.zeros(len(WEIGHT_FEATURES))
         self.calibration_: Floats = np.zeros(3)
 
     def fit(self, table: NodeTable) -> StaticTrees:
@@ -41,17 +45,22 @@ class StaticTrees:
                 first, _ = distinct_rows(np.column_stack([features, target]))  # copied layers count once
                 self.ratios_[group] = LogRatio(self.method, self.seed).fit(features[first], target[first])
         self.self_cost_ = self._fit_self_cost(table, work)
+        if self.weighted:
+            sums_j = table.sum_children(table.energy_j) + self.self_energies_j(table, work)
+            self.weights_ = fit_weights(table, sums_j)
         return self
 
     def predict(self, table: NodeTable) -> Floats:
-        """Joules of every node, shape (nodes,): each is the sum of its children and of its own work."""
+        """Joules of every node, shape (nodes,): each is the sum of its children and of its own work, times a weight."""
         work = count_node_work(table)
         own_j = self.self_energies_j(table, work)
         rows = np.flatnonzero(table.is_leaf)
         own_j[rows] = self.leaf_energies_j(table, work, rows)
+        weight = np.where(table.is_leaf, 1.0, weigh_nodes(table, self.weights_))
+        in_parent = np.where(table.parent < 0, 1.0, weight[table.parent])
         forest = plant_forest(table)
         energy_j = np.empty(len(table))
-        energy_j[forest.rows] = forest.add_up(own_j[forest.rows])
+        energy_j[forest.rows] = forest.sum_up(in_parent[forest.rows], (weight * own_j)[forest.rows])
         return energy_j
 
     def leaf_energies_j(self, table: NodeTable, work: NodeWork, rows: Integers) -> Floats:

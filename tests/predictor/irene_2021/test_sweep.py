@@ -15,14 +15,13 @@ def test_sums_are_those_of_a_walk(seed: int) -> None:
     forest = plant_forest(nodes)
     random = np.random.default_rng(seed)
     weight, own = random.normal(1, 0.1, len(nodes)), random.lognormal(size=len(nodes))
-    by_walk, added = np.where(nodes.is_leaf, own, 0.0), own.copy()
+    by_walk = own.copy()
     for row in range(len(nodes) - 1, 0, -1):  # children come after their parents
         by_walk[nodes.parent[row]] += weight[row] * by_walk[row]
-        added[nodes.parent[row]] += added[row]
     rows = forest.rows
     assert sorted(rows.tolist()) == list(range(len(nodes)))
     assert np.allclose(forest.sum_up(weight[rows], own[rows]), by_walk[rows])
-    assert np.allclose(forest.add_up(own[rows]), added[rows])
+    assert np.allclose(forest.sum_children(own[rows]), nodes.sum_children(own)[rows])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -31,7 +30,6 @@ def test_down_is_the_transpose_of_up(seed: int) -> None:
     forest = plant_forest(random_table(seed))
     random = np.random.default_rng(seed)
     weight, energy, gradient = random.normal(1, 0.1, (3, len(forest.rows)))
-    energy = np.where(forest.is_leaf, energy, 0.0)
     assert np.isclose(gradient @ forest.sum_up(weight, energy), energy @ forest.spread_down(weight, gradient))
 
 
@@ -39,9 +37,10 @@ def test_many_trees_at_once_are_each_tree_alone() -> None:
     nodes = table()
     together = plant_forest(nodes)
     total = np.empty(len(nodes))
-    total[together.rows] = together.sum_up(np.ones(len(nodes)), nodes.energy_j[together.rows])
+    own = nodes.energy_j
+    total[together.rows] = together.sum_up(np.ones(len(nodes)), own[together.rows])
     for tree in range(len(nodes.model_names)):
         rows = np.flatnonzero(nodes.tree == tree)
         alone = plant_forest(nodes, rows)
-        assert np.allclose(alone.sum_up(np.ones(len(rows)), nodes.energy_j[alone.rows]), total[alone.rows])
+        assert np.allclose(alone.sum_up(np.ones(len(rows)), own[alone.rows]), total[alone.rows])
         assert alone.parent[0] == -1 and alone.rows[0] == rows[0]

@@ -29,9 +29,9 @@ def training_tree(seed: int, count: int = 25) -> TrainingTree:
     forest = plant_forest(nodes)
     random = np.random.default_rng(seed)
     which = random.integers(0, 9, count)
-    return TrainingTree(
-        forest, random.normal(size=(9, COLUMNS)), which, nodes.energy_j[forest.rows], nodes.energy_j[forest.rows] * 1.1
-    )
+    energy_j = nodes.energy_j[forest.rows]
+    leaf_j = np.where(forest.is_leaf, energy_j, 0.0)
+    return TrainingTree(forest, random.normal(size=(9, COLUMNS)), which, leaf_j, energy_j * 1.1)
 
 
 @pytest.mark.parametrize("settings", ALL)

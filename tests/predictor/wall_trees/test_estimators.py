@@ -15,9 +15,11 @@ from irene.dataset.irene_2021.node_table import NodeTable, tabulate_nodes
 from irene.dataset.irene_2021.tree_files import load_trees
 from irene.evaluation.irene_2021 import LEVELS, crossvalidate, level_errors_pct
 from irene.predictor.wall_trees.devices import GTX_1070, GTX_1080_TI
+from irene.predictor.wall_trees.node_weights import fit_weights, weigh_nodes
 from irene.predictor.wall_trees.run_trees import RunTrees
 from irene.predictor.wall_trees.static_trees import StaticTrees
 from irene.predictor.wall_trees.transfer import calibrate_on_leaves, draw_leaves, move_to_device
+from irene.predictor.wall_trees.work import count_node_work
 from tests.irene_2021_trees import HOST_POWER_W, LOSS, hold_out, table
 
 REAL = os.environ.get("IRENE_2021_DATA")
@@ -45,6 +47,25 @@ def test_static_adds_up_and_repeats_itself() -> None:
     own_j = energy_j - test.sum_children(energy_j)
     assert (own_j > -1e-12).all() and (energy_j > 0).all() and (estimator.self_cost_ >= 0).all()
     assert np.array_equal(energy_j, StaticTrees(GTX_1070, seed=1).fit(train).predict(test))
+
+
+def test_weights_near_one_find_what_wholes_need_beyond_their_parts() -> None:
+    nodes = table()
+    assert np.array_equal(weigh_nodes(nodes, np.zeros(5)), np.ones(len(nodes)))
+    sums_j = nodes.energy_j / np.where(nodes.is_leaf, 1.0, 1.04)
+    found = weigh_nodes(nodes, fit_weights(nodes, sums_j))[~nodes.is_leaf]
+    assert (np.abs(found - 1.04) < 0.025).all()  # shrunk towards one by so few trees
+    far = weigh_nodes(nodes, fit_weights(nodes, sums_j / 100))
+    assert (np.abs(far - 1) <= 0.1).all()
+    train, test = hold_out(nodes, "gpt-d")
+    train = dataclasses.replace(train, energy_j=np.where(train.kind == "model", 1.05, 1.0) * train.energy_j)
+    estimator = StaticTrees(GTX_1070, "boosted", weighted=True).fit(train)
+    energy_j = estimator.predict(test)
+    inner = ~test.is_leaf
+    work = count_node_work(test)
+    sums_j = test.sum_children(energy_j) + estimator.self_energies_j(test, work)
+    assert np.allclose(energy_j[inner], (weigh_nodes(test, estimator.weights_) * sums_j)[inner])
+    assert not np.allclose(energy_j[inner], sums_j[inner], rtol=1e-3)
 
 
 def test_an_operation_never_seen_gets_a_finite_price() -> None:
