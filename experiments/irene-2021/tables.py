@@ -82,7 +82,7 @@ def ours(errors: pd.DataFrame) -> pd.DataFrame:
     chosen = errors[errors["method"] == "ours"]
     table = spread(_overall(chosen), ["device", "variant"])
     picked = chosen[chosen["chosen"].notna() & (chosen["seed"] == 0)]
-    by_case = picked.groupby(["device", "variant"])["chosen"].agg(lambda names: ", ".join(sorted(set(names))))
+    by_case = picked.groupby(["device", "variant"])["chosen"].agg(lambda names: " / ".join(sorted(set(names))))
     table["chosen on inner folds"] = [by_case[key] for key in zip(table["device"], table["variant"], strict=True)]
     return table.rename(columns={"variant": "may see"})
 
