@@ -15,7 +15,14 @@ from typing import Annotated, Any
 import typer
 
 from irene import __version__
-from irene.cli import data_commands, explain_commands, listing_commands, model_commands, report_commands
+from irene.cli import (
+    data_commands,
+    explain_commands,
+    irene_2021_commands,
+    listing_commands,
+    model_commands,
+    report_commands,
+)
 from irene.errors import IreneError
 
 app = typer.Typer(
@@ -37,6 +44,7 @@ app.command("env")(listing_commands.print_environment)
 app.command("collect")(data_commands.collect_rows)
 app.command("train")(data_commands.train_bundle)
 app.command("evaluate")(data_commands.print_evaluation)
+app.add_typer(irene_2021_commands.app, name="irene-2021")
 
 
 def _print_version(wanted: bool) -> None:
