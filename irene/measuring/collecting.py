@@ -33,8 +33,8 @@ from irene.measuring.window import WindowMeasurement, measure_window
 
 # What the end of a collection needs: the closing references and the parquet files.
 _CLOSING_S = 40.0
-# What one check of a captured case's kernels takes.
-_CHECK_S = 2.0
+# What one check of a captured case's kernels takes, and the tables at the very end.
+_CHECK_S, _WRITING_S = 2.0, 10.0
 
 
 def collect(
@@ -57,13 +57,12 @@ def collect(
     same_kernels: dict[str, bool] = {}
     try:
         with RowJournal(directory) as journal:
-            run = _Collection(plan, machine, journal)
+            run = _Collection(plan, machine, journal, end_s)
             run.measure_references(only_new=not note_start(directory, plan, machine))
-            checking_s = _CHECK_S * len(run.unchecked_captures())
             gc.freeze()  # every capture of a graph collects garbage first, and among all objects that takes long
-            run.measure(schedule(plan), None if end_s is None else end_s - _CLOSING_S - checking_s)
+            run.measure(schedule(plan))
             run.measure_references()
-            run.check_kernels(same_kernels, None if end_s is None else end_s - 10.0)
+            run.check_kernels(same_kernels)
     except BaseException:  # Ctrl-C or a full disk, say: what was measured becomes a table if it can
         with suppress(IreneError, OSError):
             _finish(directory, same_kernels)
@@ -90,8 +89,9 @@ def _finish(directory: Path, same_kernels: dict[str, bool]) -> None:
 
 
 class _Collection:
-    def __init__(self, plan: Plan, machine: Machine, journal: RowJournal) -> None:
+    def __init__(self, plan: Plan, machine: Machine, journal: RowJournal, end_s: float | None) -> None:
         self.plan = plan
+        self.end_s = end_s
         self.machine = machine
         self.journal = journal
         self.finished = set(journal.finished())
@@ -108,13 +108,13 @@ class _Collection:
 
     # -- the collection as a whole --------------------------------------------------------------------------------
 
-    def measure(self, visits: list[Visit], deadline_s: float | None) -> None:
-        """Measure visit after visit, until the end or the deadline; how far, on stderr."""
+    def measure(self, visits: list[Visit]) -> None:
+        """Measure visit after visit, as long as there is time to close afterwards; how far, on stderr."""
         total = sum(len(visit.primitives) + len(visit.models) for visit in visits)
         seconds = 0.5 if sys.stderr.isatty() else 60.0  # a log wants fewer lines
         with tqdm(total=total, unit=" cases", file=sys.stderr, mininterval=seconds, dynamic_ncols=True) as bar:
             for visit in visits:
-                if _is_past(deadline_s) or not self._visit(visit, deadline_s):
+                if self._is_late() or not self._visit(visit):
                     return
                 bar.update(len(visit.primitives) + len(visit.models))
 
@@ -144,9 +144,9 @@ class _Collection:
 
     # -- one visit ------------------------------------------------------------------------------------------------
 
-    def _visit(self, visit: Visit, deadline_s: float | None) -> bool:
+    def _visit(self, visit: Visit) -> bool:
         for primitive in visit.primitives:
-            if _is_past(deadline_s):
+            if self._is_late():
                 return False
             with self._skipping(primitive.key):
                 self._measure_primitive(primitive, visit.repeat)
@@ -156,7 +156,7 @@ class _Collection:
         built: BuiltModel | None = None
         try:
             for case in pending:
-                if _is_past(deadline_s):
+                if self._is_late():
                     return False
                 with self._skipping(case.key):
                     built = built or self.machine.build(case, self.plan.seed)
@@ -198,18 +198,17 @@ class _Collection:
     # -- after the last reference: profiling disturbs timing, so it comes at the very end ---------------------------
 
     def unchecked_captures(self) -> list[ModelCase]:
-        """Captured cases that have rows, or still may have, and that nobody has compared with eager."""
+        """Captured cases that have rows and that nobody has compared with eager."""
         captured = [case for case in self.plan.models if case.workload.execution == "cuda_graph"]
-        measured = {case for case, _, _ in self.finished}
-        return [c for c in captured if c.key not in self.checked and (c.key in measured or c.key not in self.skipped)]
+        return [c for c in captured if c.key not in self.checked and (c.key, 0, "window") in self.finished]
 
-    def check_kernels(self, checked: dict[str, bool], deadline_s: float | None) -> None:
+    def check_kernels(self, checked: dict[str, bool]) -> None:
         """Note whether a captured case runs the kernels of eager, names and counts; only then its rows count."""
         for _, cases in itertools.groupby(sorted(self.unchecked_captures(), key=group_of), key=group_of):
             built: BuiltModel | None = None
             for case in cases:
-                if _is_past(deadline_s) or (case.key, 0, "window") not in self.finished:
-                    continue
+                if self.end_s is not None and time.monotonic() > self.end_s - _WRITING_S:
+                    break
                 with self._skipping(case.key):
                     built = built or self.machine.build(case, self.plan.seed)
                     counts = [
@@ -222,6 +221,13 @@ class _Collection:
                         self.journal.append_skip(case.key, f"captured kernels differ from eager: {differing}")
             del built
             self.machine.release()
+
+    def _is_late(self) -> bool:
+        """What is left is needed for the closing references, the checks and the tables."""
+        if self.end_s is None:
+            return False
+        closing_s = _CLOSING_S + _CHECK_S * len(self.unchecked_captures())
+        return time.monotonic() > self.end_s - closing_s
 
     # -- small pieces ---------------------------------------------------------------------------------------------
 
@@ -255,7 +261,3 @@ class _Collection:
             self.machine.release()
             self.machine.synchronize()
             self.machine.meter.read_energy_j()
-
-
-def _is_past(deadline_s: float | None) -> bool:
-    return deadline_s is not None and time.monotonic() > deadline_s

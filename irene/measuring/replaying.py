@@ -64,7 +64,7 @@ def capture_replay(call: Call, weights: str, device: torch.device, seed: int = 0
         stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.inference_mode(), torch.cuda.stream(stream):
-            with _refusing_to_wait():  # a capture that fails leaves the allocator unable to give memory back
+            with refusing_to_wait():  # a capture that fails leaves the allocator unable to give memory back
                 operator(*args, **kwargs)
             duration_s = _time_once(lambda: operator(*args, **kwargs), device)
             calls = count_calls(duration_s, len(rounds))
@@ -86,7 +86,7 @@ def capture_replay(call: Call, weights: str, device: torch.device, seed: int = 0
 
 
 @contextlib.contextmanager
-def _refusing_to_wait() -> Iterator[None]:
+def refusing_to_wait() -> Iterator[None]:
     """A call that waits for the device raises RuntimeError."""
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -11,6 +11,7 @@ import torch
 
 from irene.errors import BadInput, MeterError
 from irene.measuring.plan import ModelCase
+from irene.measuring.replaying import refusing_to_wait
 from irene.model_tree.tree import ModelTree
 from irene.tracing.building import build_model
 from irene.tracing.inputs import build_inputs, check_positions, torch_dtype
@@ -85,7 +86,9 @@ def capture(call: Callable[[], object], device: torch.device) -> torch.cuda.CUDA
     try:
         with torch.inference_mode(), as_if_not_capturing():
             with torch.cuda.stream(stream):
-                for _ in range(3):
+                with refusing_to_wait():  # a capture that fails breaks torch's allocator and its random numbers
+                    call()
+                for _ in range(2):
                     call()
             torch.cuda.synchronize(device)
             with torch.cuda.graph(graph, stream=stream):
