@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from transformers import AutoConfig
 
 from irene.model_tree.tree import ModelTree, Workload
 from irene.tracing.building import build_model
@@ -22,7 +23,7 @@ ModuleBuilder = Callable[[], tuple[torch.nn.Module, tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison; `config` is a bundled name with `changes` made to it, or a transformers config itself."""
+    """One comparison; `config` is a bundled name, or arguments of a transformers config; `changes` are made to it."""
 
     name: str
     kind: str
@@ -30,7 +31,7 @@ class Case:
     seq_len: int = 128
     dtype: str = "bfloat16"
     task: str = "base"
-    config: Any = None
+    config: str | dict[str, Any] | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     module: ModuleBuilder | None = None
 
@@ -58,7 +59,10 @@ class Case:
         return Workload(self.batch_size, self.seq_len, None, self.dtype, self.task)
 
     def _config(self) -> Any:
-        config = load_config(self.config or self.name) if isinstance(self.config, str | None) else self.config
+        if isinstance(self.config, dict):
+            config = AutoConfig.for_model(**self.config)
+        else:
+            config = load_config(self.config or self.name)
         for key, value in self.changes.items():
             target = config
             *parts, last = key.split(".")
@@ -133,6 +137,8 @@ CASES = (
     Case("mistralai/Mixtral-8x7B-v0.1", "MoE", 1, 128, changes=_TWO),
     Case("Qwen/Qwen1.5-MoE-A2.7B", "MoE, shared expert", 1, 128, changes=_TWO),
     Case("Qwen/Qwen3-30B-A3B", "MoE, many experts", 1, 128, "float32", changes=_TWO),
+    Case("DeepSeek-V3 layers", "MoE, latent attention", 1, 128, config={
+        "model_type": "deepseek_v3", "num_hidden_layers": 2, "first_k_dense_replace": 1, "n_routed_experts": 64}),
     Case("google-t5/t5-base", "encoder-decoder", changes={"num_layers": 2, "num_decoder_layers": 2}),
     Case("google/vit-base-patch16-224", "vision", 4, changes=_TWO),
     Case("microsoft/swin-tiny-patch4-window7-224", "vision, shifted windows", 4),

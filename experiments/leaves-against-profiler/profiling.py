@@ -18,6 +18,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 _DEVICE_WORK = {"kernel", "gpu_memcpy", "gpu_memset"}
+# Fused operators over ordinary ones: what they call is compared in their place, as the trace writes them out.
+_TRANSPARENT = {"aten::_transformer_encoder_layer_fwd", "aten::_native_multi_head_attention"}
 _RUNTIME = {"cuda_runtime", "cuda_driver"}
 
 
@@ -70,7 +72,7 @@ def read_events(events: list[dict[str, Any]]) -> tuple[list[ProfiledOp], list[st
     """
     by_thread: dict[Any, list[ProfiledOp]] = {}
     # Without a namespace it is no operator: a scripted function, an autograd function. What they call is.
-    host = [event for event in events if event.get("cat") == "cpu_op" and "::" in event["name"]]
+    host = [e for e in events if e.get("cat") == "cpu_op" and "::" in e["name"] and e["name"] not in _TRANSPARENT]
     host.sort(key=lambda e: (e["ts"], -e["dur"]))
     for event in host:
         ops = by_thread.setdefault(event["tid"], [])

@@ -61,7 +61,7 @@ _ATEN: dict[Kind, str] = {
         isnan isinf isfinite isin isclose logical_and logical_or logical_not logical_xor bitwise_and bitwise_or
         bitwise_not bitwise_xor bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__
         __rshift__ __iand__ __ior__ __ixor__ addcmul addcdiv lerp polar complex angle nan_to_num outer ger cross
-        xlogy sinc heaviside copysign hypot bucketize searchsorted tril triu conj_physical signbit ldexp lgamma
+        _transform_bias_rescale_qkv xlogy sinc heaviside copysign hypot bucketize searchsorted tril triu conj_physical signbit ldexp lgamma
         digamma""",
     "reduction": """mean sum nansum prod max min amax amin aminmax argmax argmin all any var std var_mean
         std_mean norm linalg_vector_norm linalg_norm frobenius_norm logsumexp cumsum cumprod cummax cummin

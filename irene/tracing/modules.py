@@ -16,16 +16,9 @@ from irene.tracing.encoding import dtype_name
 from irene.tracing.known_values import set_value
 from irene.tracing.recording import record_call
 
-_FAST_PATH_NOTE = (
-    "torch.nn.MultiheadAttention and TransformerEncoderLayer may run as one fused operator on a GPU (their fast path); "
-    "this tree shows their plain path."
-)
 
-
-def trace_module(
-    module: torch.nn.Module, example_inputs: Any, workload: Workload
-) -> tuple[Node, Workload, tuple[str, ...]]:
-    """The tree of one call in eval mode, its workload as the inputs say, and notes; the module is left as it was.
+def trace_module(module: torch.nn.Module, example_inputs: Any, workload: Workload) -> tuple[Node, Workload]:
+    """The tree of one call in eval mode, and its workload as the inputs say; the module is left as it was.
 
     Weights count as unknown. The inputs and buffers are known, so that a question about a mask can be answered.
     """
@@ -41,9 +34,7 @@ def trace_module(
     batch_size = int(tensors[0].shape[0]) if tensors else 1
     dtype = dtype_name(floats[0])
     workload = replace(workload, dtype=dtype, batch_size=batch_size, seq_len=None, decoder_seq_len=None)
-    with_fast_path = torch.nn.MultiheadAttention | torch.nn.TransformerEncoderLayer
-    notes = (_FAST_PATH_NOTE,) if any(isinstance(part, with_fast_path) for part in module.modules()) else ()
-    return root, workload, notes
+    return root, workload
 
 
 def _as_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -22,9 +22,12 @@ from irene.model_tree.tree import Node
 from irene.primitives.call import Call
 from irene.tracing.attention import attend_on_meta
 from irene.tracing.encoding import encode, spec_of, storage_key
+from irene.tracing.fused import rescale_on_meta
 from irene.tracing.known_values import expression_of, remember
 
 _ENDS_OF_CONSTRUCTION = {"aten.lift_fresh.default", "aten.detach_.default"}
+# The interpreter of scripted functions asks these of a tensor; no other way of asking reaches the dispatcher.
+_QUESTIONS = {"aten.size.default", "aten.size.int", "aten.stride.default", "aten.stride.int", "aten.dim.default"}
 _READS_VALUE = {"aten.item.default", "aten._local_scalar_dense.default", "aten.is_nonzero.default"}
 
 
@@ -146,9 +149,9 @@ class DispatchRecorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         recorder = self.recorder
-        if recorder.paused:
-            return func(*args, **kwargs)
         op = str(func)
+        if recorder.paused or op in _QUESTIONS:
+            return func(*args, **kwargs)
         operands = _tensors_in(args, kwargs)
         asked = recorder.describe(op, args, kwargs)
         on_meta = bool(operands) and operands[0].is_meta
@@ -203,11 +206,41 @@ def _record_hidden_construction(recorder: Recorder, op: str, tensor: torch.Tenso
     recorder.lifted = 0 if op == "aten.detach_.default" else storage_key(tensor)
     if is_seen:
         return
+    _record_construction(recorder, tensor)
+    if op == "aten.detach_.default":
+        recorder.record(recorder.describe("aten.lift_fresh.default", (tensor,), {}), [tensor], tensor)
+
+
+def _record_construction(recorder: Recorder, tensor: torch.Tensor) -> None:
     options = {"dtype": tensor.dtype, "device": tensor.device}
     recorder.record(recorder.describe("aten.empty.memory_format", (list(tensor.shape),), options), [], tensor)
     recorder.record(recorder.describe("aten.to.device", (tensor, tensor.device, tensor.dtype), {}), [], tensor)
-    if op == "aten.detach_.default":
-        recorder.record(recorder.describe("aten.lift_fresh.default", (tensor,), {}), [tensor], tensor)
+
+
+def index_recording(recorder: Recorder, method: Callable[..., Any]) -> Callable[..., Any]:
+    """`Tensor.__getitem__` or `__setitem__`, with the tensor that a list of numbers is turned into: `x[:, [-1, 0]]`.
+
+    It is made below the level that a mode sees, where the profiler shows empty, to, lift_fresh.
+    """
+
+    def indexing(tensor: torch.Tensor, index: Any, *value: Any) -> Any:
+        if isinstance(index, list | tuple | range) and not recorder.paused:
+            for part in index if isinstance(index, tuple) else (index,):
+                if isinstance(part, list | tuple | range) and not any(isinstance(i, torch.Tensor) for i in part):
+                    made = _without_recording(recorder, lambda p=part: torch.tensor(p, device=tensor.device))
+                    _record_construction(recorder, made)
+                    recorder.record(recorder.describe("aten.lift_fresh.default", (made,), {}), [made], made)
+        return method(tensor, index, *value)
+
+    return indexing
+
+
+def _without_recording(recorder: Recorder, make: Callable[[], Any]) -> Any:
+    recorder.paused = True
+    try:
+        return make()
+    finally:
+        recorder.paused = False
 
 
 def _multiply_groups_on_meta(x: torch.Tensor, weight: torch.Tensor, offs: Any = None, **_: Any) -> torch.Tensor:
@@ -215,7 +248,8 @@ def _multiply_groups_on_meta(x: torch.Tensor, weight: torch.Tensor, offs: Any = 
     return x.new_empty((x.shape[0], weight.shape[-1]))
 
 
-_SUBSTITUTES: dict[str, Callable[..., torch.Tensor]] = {
+_SUBSTITUTES: dict[str, Callable[..., Any]] = {
+    "aten._transform_bias_rescale_qkv.default": rescale_on_meta,
     "aten.scaled_dot_product_attention.default": attend_on_meta,
     "aten._grouped_mm.default": _multiply_groups_on_meta,
 }
@@ -228,8 +262,4 @@ def _read_value(func: Any, tensor: torch.Tensor, recorder: Recorder) -> Any:
             f"{recorder.place} reads the value of a tensor that depends on weights ({func}), which is unknown without "
             "them. A model whose path depends on its data cannot be traced."
         )
-    recorder.paused = True
-    try:
-        return func(expression.compute())
-    finally:
-        recorder.paused = False
+    return _without_recording(recorder, lambda: func(expression.compute()))

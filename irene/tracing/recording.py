@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 
 from irene.errors import IreneError, Untraceable
 from irene.model_tree.tree import Node
-from irene.tracing.recorder import DispatchRecorder, Recorder
+from irene.tracing.fused import fast_paths
+from irene.tracing.recorder import DispatchRecorder, Recorder, index_recording
 
 
 def record_call(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Node:
@@ -44,6 +46,10 @@ def _recording(recorder: Recorder) -> Iterator[None]:
         stack.callback(pre.remove)
         post = hooks.register_module_forward_hook(lambda _, __, out: recorder.leave(out), always_call=True)
         stack.callback(post.remove)
+        stack.enter_context(fast_paths())
+        for name in ("__getitem__", "__setitem__"):
+            method = index_recording(recorder, getattr(torch.Tensor, name))
+            stack.enter_context(mock.patch.object(torch.Tensor, name, method))
         stack.enter_context(torch.inference_mode())
         stack.enter_context(DispatchRecorder(recorder))
         yield

@@ -49,8 +49,8 @@ def trace(
     workload = Workload(batch_size, seq_len, decoder_seq_len, dtype, task, execution, new_tokens)
     _check(workload)
     if isinstance(model, torch.nn.Module):
-        root, workload, notes = trace_module(model, example_inputs, workload)
-        return ModelTree(root, type(model).__name__, workload, trace_versions(), notes)
+        root, workload = trace_module(model, example_inputs, workload)
+        return ModelTree(root, type(model).__name__, workload, trace_versions())
     if example_inputs is not None:
         raise BadInput("example_inputs go with a torch.nn.Module; a config or a name takes batch_size and seq_len.")
     if isinstance(model, str | Path):
