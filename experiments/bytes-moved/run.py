@@ -109,7 +109,6 @@ def main() -> None:
         target = torch.empty_like(source)
         copy_s = measure_s(lambda: target.copy_(source), device)
         bandwidth = 2 * source.numel() * source.itemsize / copy_s
-        del source, target
         for name, (function, inputs) in build_cases(arguments.megabytes, device).items():
             tree = irene.trace(Running(function), inputs)
             counted_bytes = sum(count_work(leaf.call).traffic_bytes for leaf in tree.root.leaves if leaf.call)

@@ -1,6 +1,6 @@
 """Do the traced leaves equal what PyTorch runs on the GPU? Trace and profile in one environment, compare op by op.
 
-    python experiments/leaves-against-profiler/compare.py [--device cuda] [--output FOLDER] [--only NAME] [--dtype DTYPE]
+    python experiments/leaves-against-profiler/compare.py [--device cuda] [--output FOLDER] [--only NAME]
 
 Writes `comparison.json`: versions, and per model the number of leaves and outermost aten ops, whether they agree in
 op, order and shapes, every difference, how many CUDA kernels each op launched, kernels that no op owns, and leaves
@@ -74,7 +74,7 @@ def compare_kernels(traced: list[Call], profiled: list[ProfiledOp], orphans: lis
     report = {
         "kernels": sum(len(op.kernels) for op in profiled) + len(orphans),
         "orphans": dict(Counter(orphans)),
-        "kernels_per_call": {op: {str(n): times for n, times in sorted(counts.items())} for op, counts in per_op.items()},
+        "kernels_per_call": {op: {str(n): counts[n] for n in sorted(counts)} for op, counts in per_op.items()},
         "kernel_names": {op: dict(counter.most_common(4)) for op, counter in names.items() if counter},
     }  # fmt: skip
     if [call.name for call in traced] != [op.name for op in profiled]:

@@ -61,8 +61,8 @@ _ATEN: dict[Kind, str] = {
         isnan isinf isfinite isin isclose logical_and logical_or logical_not logical_xor bitwise_and bitwise_or
         bitwise_not bitwise_xor bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__
         __rshift__ __iand__ __ior__ __ixor__ addcmul addcdiv lerp polar complex angle nan_to_num outer ger cross
-        _transform_bias_rescale_qkv xlogy sinc heaviside copysign hypot bucketize searchsorted tril triu conj_physical signbit ldexp lgamma
-        digamma""",
+        xlogy sinc heaviside copysign hypot bucketize searchsorted tril triu conj_physical signbit ldexp lgamma
+        digamma _transform_bias_rescale_qkv""",
     "reduction": """mean sum nansum prod max min amax amin aminmax argmax argmin all any var std var_mean
         std_mean norm linalg_vector_norm linalg_norm frobenius_norm logsumexp cumsum cumprod cummax cummin
         logcumsumexp count_nonzero median nanmedian quantile histc bincount trace dist cosine_similarity
@@ -139,14 +139,15 @@ def packet_of(call: Call) -> str:
 
 
 def kind_of(call: Call) -> Kind:
-    """The kind of a call. A call whose output shares an input's memory is a 'view' whatever its name says.
+    """The kind of a call. A call whose output shares an input's memory is a 'view' whatever its name says, and so is one
+    whose outputs hold no element: nothing is launched to fill nothing.
 
     >>> kind_of(Call("aten.linear.default", ())), kind_of(Call("aten.reshape.default", (), is_view=True))
     ('gemm', 'view')
     >>> kind_of(Call("mylib.fused_scan.default", ()))
     'unknown'
     """
-    if call.is_view:
+    if call.is_view or (call.outputs and all(0 in output.shape for output in call.outputs)):
         return "view"
     packet = packet_of(call)
     if packet in _DROPOUTS:  # dropout(input, p, train): outside training it returns its input

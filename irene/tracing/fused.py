@@ -1,9 +1,9 @@
 """What fused operators of torch run inside, so that their insides are leaves like all others.
 
 In eval mode `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` call one fused operator each on a GPU (their "fast
-path"). It is a C++ function over ordinary operators and some kernels of its own: written out here in those operators, on
-meta tensors, which is what the profiler shows below the fused operator's own event. Source of the order of operators:
-torch `aten/src/ATen/native/transformers/transformer.cpp` and `cuda/attention.cu`, checked by
+path"). It is a C++ function over ordinary operators and some kernels of its own: written out here in those operators,
+on meta tensors, which is what the profiler shows below the fused operator's own event. Source of the order of
+operators: torch `aten/src/ATen/native/transformers/transformer.cpp` and `cuda/attention.cu`, checked by
 experiments/leaves-against-profiler.
 """
 
@@ -99,7 +99,7 @@ def attend(
     average_attn_weights: bool = True,
     mask_type: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The operators of `aten::_native_multi_head_attention` on a GPU; query = key = value (batch, length, embed_dim)."""
+    """The operators of `aten::_native_multi_head_attention` on a GPU; query = key = value (batch, length, width)."""
     batch, length, _ = query.shape
     head_size = embed_dim // num_head
     if head_size % 8 == 0 and not need_weights:
@@ -129,7 +129,7 @@ def attend(
 
 
 def rescale_on_meta(qkv: torch.Tensor, qkv_bias: torch.Tensor, num_heads: int) -> list[torch.Tensor]:
-    """Shapes of `aten::_transform_bias_rescale_qkv`: queries, keys, values (batch, heads, length, head size) of one buffer."""
+    """Outputs of `aten::_transform_bias_rescale_qkv`: three of (batch, heads, length, head size), in one buffer."""
     batch, length, width = qkv.shape
     packed = qkv.new_empty((3 * batch, num_heads, length, width // 3 // num_heads))
     return list(packed.split(batch))

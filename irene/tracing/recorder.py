@@ -12,23 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from irene.errors import Untraceable
 from irene.model_tree.tree import Node
 from irene.primitives.call import Call
 from irene.tracing.attention import attend_on_meta
+from irene.tracing.data_dependent import answer_from_values
 from irene.tracing.encoding import encode, spec_of, storage_key
 from irene.tracing.fused import rescale_on_meta
-from irene.tracing.known_values import expression_of, remember
+from irene.tracing.known_values import remember
 
 _ENDS_OF_CONSTRUCTION = {"aten.lift_fresh.default", "aten.detach_.default"}
 # The interpreter of scripted functions asks these of a tensor; no other way of asking reaches the dispatcher.
 _QUESTIONS = {"aten.size.default", "aten.size.int", "aten.stride.default", "aten.stride.int", "aten.dim.default"}
-_READS_VALUE = {"aten.item.default", "aten._local_scalar_dense.default", "aten.is_nonzero.default"}
 
 
 @dataclass(slots=True)
@@ -103,6 +105,14 @@ class Recorder:
             self.parameters[id(module)] = count
         return count
 
+    def work_out(self, answer: Callable[[], Any]) -> Any:
+        """An answer from values, its own calls unrecorded; Untraceable with the place where they are unknown."""
+        try:
+            return _without_recording(self, answer)
+        except Untraceable as error:
+            message = str(error)
+            raise Untraceable(message if message.startswith("The model") else f"{self.place} {message}") from None
+
     # -- primitives ---------------------------------------------------------------------------------------------
 
     def describe(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -131,6 +141,8 @@ class Recorder:
         storages = {storage_key(t) for t in operands}
         writes = asked.is_in_place or asked.name.startswith("__i") or any(name == "out" for name, _ in asked.kwargs)
         is_view = bool(tensors) and not writes and all(storage_key(t) in storages for t in tensors)
+        if (operands or tensors) and not any(t.is_meta for t in (*operands, *tensors)):
+            is_view = True  # numbers that a model keeps on the host: what it does with them reaches no device
         call = Call(asked.op, asked.args, asked.kwargs, tuple(spec_of(t) for t in tensors), is_view)
         call = self._calls.setdefault(call, call)
         if operands and all(t.is_meta for t in (*operands, *tensors)):
@@ -156,18 +168,30 @@ class DispatchRecorder(TorchDispatchMode):
         asked = recorder.describe(op, args, kwargs)
         on_meta = bool(operands) and operands[0].is_meta
         known = recorder.known_answer(asked, operands) if on_meta else None
-        if on_meta and op in _READS_VALUE:
-            output = _read_value(func, operands[0], recorder)
+        answer = answer_from_values(op, func, args, kwargs) if on_meta else None
+        if answer is not None:
+            output, known = recorder.work_out(answer), None
         elif on_meta and op in _SUBSTITUTES:
             output = _SUBSTITUTES[op](*args, **kwargs)
         else:
-            output = _empty_like(known.call) if known is not None and known.is_new else func(*args, **kwargs)
+            output = _empty_like(known.call) if known is not None and known.is_new else _run(func, args, kwargs)
             if on_meta or _makes_meta(output):
                 remember(func, args, kwargs, operands, output)
         if op in _ENDS_OF_CONSTRUCTION:
             _record_hidden_construction(recorder, op, operands[0])
         recorder.record(asked, operands, output, known)
         return output
+
+
+def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The call itself. A GPU takes numbers on the CPU (tensors of no dimension) beside its own; meta may not."""
+    try:
+        return func(*args, **kwargs)
+    except RuntimeError as error:
+        if "device" not in str(error):
+            raise
+        moved = tree_map(lambda v: v.to("meta") if isinstance(v, torch.Tensor) and v.dim() == 0 else v, (args, kwargs))
+        return func(*moved[0], **moved[1])
 
 
 def _tensors_in(args: Iterable[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
@@ -227,7 +251,7 @@ def index_recording(recorder: Recorder, method: Callable[..., Any]) -> Callable[
         if isinstance(index, list | tuple | range) and not recorder.paused:
             for part in index if isinstance(index, tuple) else (index,):
                 if isinstance(part, list | tuple | range) and not any(isinstance(i, torch.Tensor) for i in part):
-                    made = _without_recording(recorder, lambda p=part: torch.tensor(p, device=tensor.device))
+                    made = _without_recording(recorder, partial(torch.tensor, part, device=tensor.device))
                     _record_construction(recorder, made)
                     recorder.record(recorder.describe("aten.lift_fresh.default", (made,), {}), [made], made)
         return method(tensor, index, *value)
@@ -253,13 +277,3 @@ _SUBSTITUTES: dict[str, Callable[..., Any]] = {
     "aten.scaled_dot_product_attention.default": attend_on_meta,
     "aten._grouped_mm.default": _multiply_groups_on_meta,
 }
-
-
-def _read_value(func: Any, tensor: torch.Tensor, recorder: Recorder) -> Any:
-    expression = expression_of(tensor)
-    if expression is None:
-        raise Untraceable(
-            f"{recorder.place} reads the value of a tensor that depends on weights ({func}), which is unknown without "
-            "them. A model whose path depends on its data cannot be traced."
-        )
-    return _without_recording(recorder, lambda: func(expression.compute()))
