@@ -1,4 +1,4 @@
-"""One architecture from its default config: trace it, and where that fails, ask transformers itself to run it on the CPU."""
+"""One architecture from its default config: trace it, and where that fails, ask transformers itself to run it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from irene.model_tree.tree import ModelTree, Workload
 from irene.primitives.kinds import is_known
 from irene.primitives.work import Work, count_work
 from irene.tracing.building import build_model
-from irene.tracing.inputs import build_inputs
+from irene.tracing.inputs import build_inputs, parameters_of, torch_dtype
 from irene.tracing.tracer import trace_config
 
 BATCH_SIZE, SEQ_LEN = 1, 64
-LARGEST_REAL_RUN = 600_000_000  # parameters; float32 on the CPU
+LARGEST_REAL_RUN = 600_000_000  # parameters of a default config that is run on the CPU as it is
+LARGEST_SHORTENED_RUN = 3_500_000_000  # and of one with two layers
 _LAYER_COUNTS = (
     "num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "num_decoder_layers",
     "num_encoder_layers", "depth", "num_blocks",
@@ -27,24 +28,31 @@ _LAYER_COUNTS = (
 
 
 def attempt(model_type: str, task: str) -> dict[str, Any]:
-    """One row of the table: what became of this architecture."""
+    """One row of the table: in bfloat16, or in float32 where transformers itself cannot run it in bfloat16."""
     warnings.simplefilter("ignore")
-    row: dict[str, Any] = {"model_type": model_type, "task": task}
+    row: dict[str, Any] = {"model_type": model_type, "task": task, "dtype": "bfloat16"}
     try:
         config = default_config(model_type)
     except Exception as error:  # whatever the library's config class raises without arguments
-        return row | {"outcome": "no default", "reason": f"its config cannot be built without arguments: {_line(error)}"}
+        return row | {"outcome": "no default", "reason": f"no config without arguments: {_line(error)}"}
+    first = row | _attempt(config, Workload(BATCH_SIZE, SEQ_LEN, None, "bfloat16", task), model_type)
+    if first["outcome"] != "cannot run":
+        return first
+    second = row | _attempt(config, Workload(BATCH_SIZE, SEQ_LEN, None, "float32", task), model_type)
+    return second | {"dtype": "float32", "proof": first["proof"]} if second["outcome"] == "traced" else first
+
+
+def _attempt(config: Any, workload: Workload, name: str) -> dict[str, Any]:
     start_s = time.perf_counter()
-    workload = Workload(BATCH_SIZE, SEQ_LEN, None, "bfloat16", task)
     try:
-        tree = trace_config(copy.deepcopy(config), workload, model_type)
+        tree = trace_config(copy.deepcopy(config), workload, name)
     except Exception as error:
         refusal = str(error) if isinstance(error, IreneError) else f"INTERNAL {_line(error)}"
         trace_s = time.perf_counter() - start_s
-        fault = fault_of_transformers(config, workload)
-        outcome = "refused" if fault is None else "cannot run"
-        return row | {"outcome": outcome, "reason": refusal, "proof": fault or "runs on the CPU", "trace_s": trace_s}
-    return row | {"outcome": "traced", "trace_s": time.perf_counter() - start_s} | describe(tree)
+        outcome, proof = judge(config, workload)
+        return {"outcome": outcome, "reason": refusal, "proof": proof, "trace_s": trace_s}
+    trace_s = time.perf_counter() - start_s
+    return {"outcome": "traced", "trace_s": trace_s, "notes": " ".join(tree.notes)} | describe(tree)
 
 
 def default_config(model_type: str) -> Any:
@@ -70,39 +78,44 @@ def describe(tree: ModelTree) -> dict[str, Any]:
     return {
         "leaves": leaves, "parameters": tree.root.parameters, "flop": total.flop, "traffic_bytes": total.traffic_bytes,
         "known_flop_share": known.flop / max(total.flop, 1),
-        "known_bytes_share": known.traffic_bytes / max(total.traffic_bytes, 1), "unknown_ops": " ".join(sorted(unknown)),
+        "known_bytes_share": known.traffic_bytes / max(total.traffic_bytes, 1),
+        "unknown_ops": " ".join(sorted(unknown)),
     }  # fmt: skip
 
 
-def fault_of_transformers(config: Any, workload: Workload) -> str | None:
-    """Why transformers cannot build or run this default config on the CPU either; None if it can.
+def judge(config: Any, workload: Workload) -> tuple[str, str]:
+    """(outcome, proof) of a refused config: what transformers itself does with it and the same inputs, on the CPU.
 
-    The model as it is where it is small; else with two layers. The inputs are those of the trace.
+    'cannot build', 'cannot run', or 'refused' where it runs, or where that could not be shown. The model runs as it is
+    where it is small, else with two layers, and if those are too large on meta tensors without any recording.
     """
+    task, dtype = workload.task, torch_dtype(workload.dtype)
     try:
-        model = build_model(copy.deepcopy(config), workload.task, torch.float32, "meta")
+        size = count_parameters(build_model(copy.deepcopy(config), task, dtype, "meta"))
     except Exception as error:
-        return f"transformers cannot build it: {error if isinstance(error, IreneError) else _line(error)}"
-    how = "its default config"
-    if count_parameters(model) > LARGEST_REAL_RUN:
-        how = "its default config with two layers"
-        config = copy.deepcopy(config)
+        return "cannot build", str(error) if isinstance(error, IreneError) else _line(error)
+    how, place = "the default config", "cpu"
+    if size > LARGEST_REAL_RUN:
+        how, config = "the default config with two layers", copy.deepcopy(config)
         shorten(config)
         try:
-            size = count_parameters(build_model(copy.deepcopy(config), workload.task, torch.float32, "meta"))
+            size = count_parameters(build_model(copy.deepcopy(config), task, dtype, "meta"))
         except Exception as error:
-            return f"transformers cannot build {how}: {_line(error)}"
-        if size > 4 * LARGEST_REAL_RUN:
-            return f"not shown: {size / 1e9:.1f} G parameters with two layers"
+            return "refused", f"with two layers transformers cannot build it: {_line(error)}"
+        place = "cpu" if size <= LARGEST_SHORTENED_RUN else "meta"
+    device = torch.device(place)
     try:
-        model = build_model(copy.deepcopy(config), workload.task, torch.float32, "cpu")
-        device, real = torch.device("cpu"), Workload(BATCH_SIZE, SEQ_LEN, None, "float32", workload.task)
-        inputs = build_inputs(model.config, model.main_input_name, real, device)
+        model = build_model(copy.deepcopy(config), task, dtype, place)
+        inputs = build_inputs(model.config, model.main_input_name, workload, device, takes=parameters_of(model))
         with torch.inference_mode():
             model(**inputs)
+    except IreneError as error:
+        return "refused", str(error)
+    except NotImplementedError as error:  # of a meta tensor: it says nothing about a device
+        return ("refused" if place == "meta" else "cannot run"), f"{how} on {place}: {_line(error)}"
     except Exception as error:
-        return f"transformers cannot run {how} on the CPU: {_line(error)}"
-    return None
+        return "cannot run", f"{how} on {place}: {_line(error)}"
+    return "refused", f"{how} runs on {place}"
 
 
 def count_parameters(model: torch.nn.Module) -> int:

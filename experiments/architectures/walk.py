@@ -21,7 +21,7 @@ from typing import Any
 HERE = Path(__file__).parent
 TIMEOUT_S = 180
 COLUMNS = (
-    "model_type", "task", "outcome", "reason", "proof", "leaves", "parameters", "flop", "traffic_bytes",
+    "model_type", "task", "dtype", "outcome", "reason", "proof", "notes", "leaves", "parameters", "flop", "traffic_bytes",
     "known_flop_share", "known_bytes_share", "unknown_ops", "trace_s",
 )  # fmt: skip
 
@@ -48,8 +48,8 @@ def list_architectures() -> list[tuple[str, str]]:
 
 def serve(connection: Connection) -> None:
     """A worker: rows for the pairs that come in, until None does."""
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115: what models print while they are built
-    sys.stdout = sys.stderr
+    for stream in (1, 2):  # what models print while they are built
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     import torch
     from attempt import attempt
 
@@ -88,31 +88,42 @@ def walk(pairs: list[tuple[str, str]], processes: int) -> list[dict[str, Any]]:
             try:
                 rows.append(connection.recv())  # type: ignore[union-attr]
             except EOFError:
-                rows.append(dict(zip(COLUMNS, (*pair, "died", "the process died (memory?)"), strict=False)))
-                start() if waiting else None
+                rows.append(_failed(pair, "died", "the process died (memory?)"))
+                if waiting:
+                    start()
             else:
                 give(connection, worker)  # type: ignore[arg-type]
-            print(f"\r{len(rows)} of {len(pairs)}", end="", file=sys.stderr, flush=True)
+            if len(rows) % 50 == 0:
+                print(f"{len(rows)} of {len(pairs)}", file=sys.stderr, flush=True)
         for connection, (worker, pair, since_s) in list(busy.items()):
             if time.monotonic() - since_s > TIMEOUT_S:
                 worker.kill()
                 busy.pop(connection)
-                rows.append(dict(zip(COLUMNS, (*pair, "timeout", f"no answer in {TIMEOUT_S} s"), strict=False)))
+                rows.append(_failed(pair, "timeout", f"no answer in {TIMEOUT_S} s"))
                 if waiting:
                     start()
     return sorted(rows, key=lambda row: pairs.index((row["model_type"], row["task"])))
 
 
+def _failed(pair: tuple[str, str], outcome: str, reason: str) -> dict[str, Any]:
+    return {"model_type": pair[0], "task": pair[1], "outcome": outcome, "reason": reason}
+
+
 def summarise(rows: list[dict[str, Any]]) -> str:
     """A Markdown table: outcomes by task, and the share traced of what transformers can run."""
-    lines = ["| task | architectures | impossible from defaults | possible | traced | refused | share traced |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines = ["| task | architectures | cannot be built | cannot be run | possible | traced | refused | share traced |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
     for task in (*dict.fromkeys(row["task"] for row in rows), "all"):
         of_task = Counter(row["outcome"] for row in rows if task in ("all", row["task"]))
-        total, impossible = sum(of_task.values()), of_task["no default"] + of_task["cannot run"]
-        possible, traced = total - impossible, of_task["traced"]
+        total, unbuilt, unrun = (
+            sum(of_task.values()),
+            of_task["no default"] + of_task["cannot build"],
+            of_task["cannot run"],
+        )
+        possible, traced = total - unbuilt - unrun, of_task["traced"]
         share = f"{100 * traced / possible:.1f} %" if possible else "-"
-        lines.append(f"| {task} | {total} | {impossible} | {possible} | {traced} | {possible - traced} | {share} |")
+        counts = (total, unbuilt, unrun, possible, traced, possible - traced, share)
+        lines.append(f"| {task} | {' | '.join(str(count) for count in counts)} |")
     return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ _FACTORIES = {"arange", "ones", "zeros", "full", "scalar_tensor", "eye", "linspa
 _SHAPE_ONLY = {"ones_like": 1, "zeros_like": 0, "new_zeros": 0, "new_ones": 1}
 # They pick entries: from a tensor whose entries are all equal, any index picks the same.
 _PICKING = {"index", "index_select", "gather", "take_along_dim"}
-_CHOOSING = {"topk": 1, "argmax": 0}  # which output holds the indices
+_CHOOSING = {"topk": 1, "argmax": 0, "max": 1}  # which output holds the indices
 _EXPRESSION = "_irene_expression"  # on a tensor: its expression, and the writes to its memory until then
 _WRITES = "_irene_writes"  # on a storage: how often something was written into it
 

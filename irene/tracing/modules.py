@@ -14,11 +14,13 @@ from irene.errors import BadInput
 from irene.model_tree.tree import Node, Workload
 from irene.tracing.encoding import dtype_name
 from irene.tracing.known_values import set_value
-from irene.tracing.recording import record_call
+from irene.tracing.recording import record_with_notes
 
 
-def trace_module(module: torch.nn.Module, example_inputs: Any, workload: Workload) -> tuple[Node, Workload]:
-    """The tree of one call in eval mode, and its workload as the inputs say; the module is left as it was.
+def trace_module(
+    module: torch.nn.Module, example_inputs: Any, workload: Workload
+) -> tuple[Node, Workload, tuple[str, ...]]:
+    """The tree of one call in eval mode, its workload as the inputs say, and notes; the module is left as it was.
 
     Weights count as unknown. The inputs and buffers are known, so that a question about a mask can be answered.
     """
@@ -28,13 +30,13 @@ def trace_module(module: torch.nn.Module, example_inputs: Any, workload: Workloa
         lambda value: _twin(value, twins) if isinstance(value, torch.Tensor) else value, (args, kwargs)
     )
     with _evaluating(module), _on_meta(module):
-        root = record_call(module, meta_args, meta_kwargs)
+        root, notes = record_with_notes(module, meta_args, meta_kwargs)
     floats = [p.dtype for p in module.parameters() if p.is_floating_point()] or [torch.float32]
     tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor) and t.dim() > 0]
     batch_size = int(tensors[0].shape[0]) if tensors else 1
     dtype = dtype_name(floats[0])
     workload = replace(workload, dtype=dtype, batch_size=batch_size, seq_len=None, decoder_seq_len=None)
-    return root, workload
+    return root, workload, notes
 
 
 def _as_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

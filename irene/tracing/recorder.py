@@ -26,7 +26,7 @@ from irene.tracing.attention import attend_on_meta
 from irene.tracing.data_dependent import answer_from_values
 from irene.tracing.encoding import encode, spec_of, storage_key
 from irene.tracing.fused import rescale_on_meta
-from irene.tracing.known_values import remember
+from irene.tracing.known_values import expression_of, remember
 
 _ENDS_OF_CONSTRUCTION = {"aten.lift_fresh.default", "aten.detach_.default"}
 # The interpreter of scripted functions asks these of a tensor; no other way of asking reaches the dispatcher.
@@ -60,11 +60,14 @@ class Recorder:
         self.names: dict[int, str] = {id(m): name for name, m in module.named_modules()}
         self.parameters: dict[int, int] = {}
         self.weights: dict[int, int] = {}
+        self.has_device = True  # whether the model lies on another device than the host
         for tensor in (*module.parameters(), *module.buffers()):
             self.weights.setdefault(storage_key(tensor), len(self.weights))
+            self.has_device &= not tensor.is_cpu
         self.frames: list[_Frame] = []
         self.root: Node | None = None
         self.paused = False
+        self.assumes = False  # whether a value was read that follows from balanced experts
         self.lifted = 0
         self.last_path = ""
         self._module_calls: dict[str, int] = {}
@@ -141,7 +144,7 @@ class Recorder:
         storages = {storage_key(t) for t in operands}
         writes = asked.is_in_place or asked.name.startswith("__i") or any(name == "out" for name, _ in asked.kwargs)
         is_view = bool(tensors) and not writes and all(storage_key(t) in storages for t in tensors)
-        if (operands or tensors) and not any(t.is_meta for t in (*operands, *tensors)):
+        if self.has_device and (operands or tensors) and all(t.is_cpu for t in (*operands, *tensors)):
             is_view = True  # numbers that a model keeps on the host: what it does with them reaches no device
         call = Call(asked.op, asked.args, asked.kwargs, tuple(spec_of(t) for t in tensors), is_view)
         call = self._calls.setdefault(call, call)
@@ -170,6 +173,7 @@ class DispatchRecorder(TorchDispatchMode):
         known = recorder.known_answer(asked, operands) if on_meta else None
         answer = answer_from_values(op, func, args, kwargs) if on_meta else None
         if answer is not None:
+            recorder.assumes |= any(e is not None and e.assumed for e in map(expression_of, operands))
             output, known = recorder.work_out(answer), None
         elif on_meta and op in _SUBSTITUTES:
             output = _SUBSTITUTES[op](*args, **kwargs)
@@ -241,22 +245,12 @@ def _record_construction(recorder: Recorder, tensor: torch.Tensor) -> None:
     recorder.record(recorder.describe("aten.to.device", (tensor, tensor.device, tensor.dtype), {}), [], tensor)
 
 
-def index_recording(recorder: Recorder, method: Callable[..., Any]) -> Callable[..., Any]:
-    """`Tensor.__getitem__` or `__setitem__`, with the tensor that a list of numbers is turned into: `x[:, [-1, 0]]`.
-
-    It is made below the level that a mode sees, where the profiler shows empty, to, lift_fresh.
-    """
-
-    def indexing(tensor: torch.Tensor, index: Any, *value: Any) -> Any:
-        if isinstance(index, list | tuple | range) and not recorder.paused:
-            for part in index if isinstance(index, tuple) else (index,):
-                if isinstance(part, list | tuple | range) and not any(isinstance(i, torch.Tensor) for i in part):
-                    made = _without_recording(recorder, partial(torch.tensor, part, device=tensor.device))
-                    _record_construction(recorder, made)
-                    recorder.record(recorder.describe("aten.lift_fresh.default", (made,), {}), [made], made)
-        return method(tensor, index, *value)
-
-    return indexing
+def record_list_index(recorder: Recorder, numbers: list[Any], device: torch.device) -> None:
+    """The tensor that a list of numbers is turned into to index another, where the profiler shows three operators."""
+    if not recorder.paused:
+        made = _without_recording(recorder, partial(torch.tensor, numbers, device=device))
+        _record_construction(recorder, made)
+        recorder.record(recorder.describe("aten.lift_fresh.default", (made,), {}), [made], made)
 
 
 def _without_recording(recorder: Recorder, make: Callable[[], Any]) -> Any:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
-from unittest import mock
 
 import torch
 
 from irene.errors import IreneError, Untraceable
 from irene.model_tree.tree import Node
+from irene.tracing.constants import watched_constants
 from irene.tracing.fused import fast_paths
-from irene.tracing.recorder import DispatchRecorder, Recorder, index_recording
+from irene.tracing.recorder import DispatchRecorder, Recorder, record_list_index
+
+_BALANCED = "Its path depends on which experts the router chooses: each is taken to be chosen equally often."
 
 
 def record_call(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Node:
@@ -21,6 +24,13 @@ def record_call(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[
     >>> record_call(torch.nn.ReLU(), (torch.zeros(2, device="meta"),), {}).children[0].type
     'aten.relu.default'
     """
+    return record_with_notes(module, args, kwargs)[0]
+
+
+def record_with_notes(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Node, tuple[str, ...]]:
+    """As `record_call`, with what had to be assumed, in sentences."""
     recorder: Recorder | None = None
     try:
         recorder = Recorder(module)
@@ -34,7 +44,7 @@ def record_call(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[
         raise Untraceable(f"{place} cannot be traced: {reason}") from error
     if recorder.root is None:
         raise Untraceable(f"Calling {type(module).__name__} showed no call of a torch.nn.Module; is it compiled?")
-    return recorder.root
+    return recorder.root, (_BALANCED,) if recorder.assumes else ()
 
 
 @contextmanager
@@ -47,9 +57,7 @@ def _recording(recorder: Recorder) -> Iterator[None]:
         post = hooks.register_module_forward_hook(lambda _, __, out: recorder.leave(out), always_call=True)
         stack.callback(post.remove)
         stack.enter_context(fast_paths())
-        for name in ("__getitem__", "__setitem__"):
-            method = index_recording(recorder, getattr(torch.Tensor, name))
-            stack.enter_context(mock.patch.object(torch.Tensor, name, method))
+        stack.enter_context(watched_constants(partial(record_list_index, recorder)))
         stack.enter_context(torch.inference_mode())
         stack.enter_context(DispatchRecorder(recorder))
         yield
