@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+import irene
 from irene.errors import IreneError
 from irene.model_tree.tree import ModelTree, Workload
 from irene.primitives.kinds import is_known
@@ -62,20 +63,29 @@ def default_config(model_type: str) -> Any:
 
 
 def describe(tree: ModelTree) -> dict[str, Any]:
-    """Leaves, parameters, and the share of FLOP and bytes in operators that have a kind."""
-    total, known, leaves = Work(), Work(), 0
+    """Leaves, parameters; shares of FLOP and bytes by provenance, and in operators that have a kind."""
+    total, known = Work(), Work()
     unknown: set[str] = set()
-    for leaf in tree.root.leaves:
+    by_provenance: dict[str, Work] = {}
+    prediction = irene.predict(tree)
+    leaves = 0
+    for leaf, provenance in zip(prediction.flat.nodes, prediction.values.provenance, strict=True):
         if leaf.call is None:
             continue
         leaves += 1
         work = count_work(leaf.call)
         total += work
+        by_provenance[provenance] = by_provenance.get(provenance, Work()) + work
         if is_known(leaf.call):
             known += work
         else:
             unknown.add(leaf.call.op)
-    return {
+    shares = {
+        f"{name}_{what}_share": getattr(work, count) / max(getattr(total, count), 1)
+        for name, work in by_provenance.items()
+        for what, count in (("flop", "flop"), ("bytes", "traffic_bytes"))
+    }
+    return shares | {
         "leaves": leaves, "parameters": tree.root.parameters, "flop": total.flop, "traffic_bytes": total.traffic_bytes,
         "known_flop_share": known.flop / max(total.flop, 1),
         "known_bytes_share": known.traffic_bytes / max(total.traffic_bytes, 1),

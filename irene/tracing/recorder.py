@@ -268,6 +268,7 @@ def _multiply_groups_on_meta(x: torch.Tensor, weight: torch.Tensor, offs: Any = 
 
 _SUBSTITUTES: dict[str, Callable[..., Any]] = {
     "aten._transform_bias_rescale_qkv.default": rescale_on_meta,
+    "aten._masked_softmax.default": lambda scores, *_, **__: torch.empty_like(scores),
     "aten.scaled_dot_product_attention.default": attend_on_meta,
     "aten._grouped_mm.default": _multiply_groups_on_meta,
 }
