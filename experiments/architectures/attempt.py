@@ -6,6 +6,7 @@ import copy
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,8 +21,8 @@ from irene.tracing.inputs import build_inputs, parameters_of, torch_dtype
 from irene.tracing.tracer import trace_config
 
 BATCH_SIZE, SEQ_LEN = 1, 64
-LARGEST_REAL_RUN = 600_000_000  # parameters of a default config that is run on the CPU as it is
-LARGEST_SHORTENED_RUN = 3_500_000_000  # and of one with two layers
+LARGEST_REAL_RUN = 300_000_000  # parameters of a default config that is run on the CPU as it is
+LARGEST_SHORTENED_RUN = 1_500_000_000  # and of one with two layers
 _LAYER_COUNTS = (
     "num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "num_decoder_layers",
     "num_encoder_layers", "depth", "num_blocks",
@@ -113,19 +114,27 @@ def judge(config: Any, workload: Workload) -> tuple[str, str]:
         except Exception as error:
             return "refused", f"with two layers transformers cannot build it: {_line(error)}"
         place = "cpu" if size <= LARGEST_SHORTENED_RUN else "meta"
-    device = torch.device(place)
+    fault = run(config, replace(workload, dtype="float32"), place)
+    if fault is None and place == "cpu" and size <= LARGEST_REAL_RUN and workload.dtype != "float32":
+        fault = run(config, workload, place)  # products in bfloat16 are slow on a CPU: small models alone
+        how += f" in {workload.dtype}"
+    if fault is None:
+        return "refused", f"{how} runs on {place}"
+    says_nothing = isinstance(fault, IreneError) or (isinstance(fault, NotImplementedError) and place == "meta")
+    return ("refused" if says_nothing else "cannot run"), f"{how} on {place}: {_line(fault)}"
+
+
+def run(config: Any, workload: Workload, place: str) -> Exception | None:
+    """What transformers raises when it builds the model and runs it on a device; None if nothing."""
     try:
-        model = build_model(copy.deepcopy(config), task, dtype, place)
-        inputs = build_inputs(model.config, model.main_input_name, workload, device, takes=parameters_of(model))
+        model = build_model(copy.deepcopy(config), workload.task, torch_dtype(workload.dtype), place)
+        device, takes = torch.device(place), parameters_of(model)
+        inputs = build_inputs(model.config, model.main_input_name, workload, device, takes=takes)
         with torch.inference_mode():
             model(**inputs)
-    except IreneError as error:
-        return "refused", str(error)
-    except NotImplementedError as error:  # of a meta tensor: it says nothing about a device
-        return ("refused" if place == "meta" else "cannot run"), f"{how} on {place}: {_line(error)}"
     except Exception as error:
-        return "cannot run", f"{how} on {place}: {_line(error)}"
-    return "refused", f"{how} runs on {place}"
+        return error
+    return None
 
 
 def count_parameters(model: torch.nn.Module) -> int:

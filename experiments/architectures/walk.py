@@ -11,6 +11,7 @@ import argparse
 import csv
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -18,11 +19,14 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from irene.predictor.prediction import PROVENANCES
+
 HERE = Path(__file__).parent
-TIMEOUT_S = 180
+CPU_LIMIT_S, TIMEOUT_S = 200, 900  # of one core, asked for politely; of a clock, then the process is killed
 COLUMNS = (
-    "model_type", "task", "dtype", "outcome", "reason", "proof", "notes", "leaves", "parameters", "flop", "traffic_bytes",
-    "known_flop_share", "known_bytes_share", "unknown_ops", "trace_s",
+    "model_type", "task", "dtype", "outcome", "reason", "proof", "notes", "leaves", "parameters", "flop",
+    "traffic_bytes", "known_flop_share", "known_bytes_share", "unknown_ops", "trace_s",
+    *(f"{name}_{what}_share" for name in PROVENANCES for what in ("flop", "bytes")),
 )  # fmt: skip
 
 
@@ -54,8 +58,22 @@ def serve(connection: Connection) -> None:
     from attempt import attempt
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGPROF, _stop)
     while (pair := connection.recv()) is not None:
-        connection.send(attempt(*pair))
+        signal.setitimer(signal.ITIMER_PROF, CPU_LIMIT_S)
+        try:
+            row = attempt(*pair)
+        except _TooLong:
+            row = _failed(pair, "timeout", f"no answer in {CPU_LIMIT_S} s of one core")
+        connection.send(row)
+
+
+class _TooLong(BaseException):  # no Exception: nothing that handles a model's errors may catch it
+    pass
+
+
+def _stop(*_: object) -> None:
+    raise _TooLong
 
 
 def walk(pairs: list[tuple[str, str]], processes: int) -> list[dict[str, Any]]:
@@ -115,11 +133,8 @@ def summarise(rows: list[dict[str, Any]]) -> str:
     lines.append("|---|---|---|---|---|---|---|---|")
     for task in (*dict.fromkeys(row["task"] for row in rows), "all"):
         of_task = Counter(row["outcome"] for row in rows if task in ("all", row["task"]))
-        total, unbuilt, unrun = (
-            sum(of_task.values()),
-            of_task["no default"] + of_task["cannot build"],
-            of_task["cannot run"],
-        )
+        total, unrun = sum(of_task.values()), of_task["cannot run"]
+        unbuilt = of_task["no default"] + of_task["cannot build"]
         possible, traced = total - unbuilt - unrun, of_task["traced"]
         share = f"{100 * traced / possible:.1f} %" if possible else "-"
         counts = (total, unbuilt, unrun, possible, traced, possible - traced, share)
