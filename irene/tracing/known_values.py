@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -81,7 +82,7 @@ def remember(
     function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operands: list[torch.Tensor], output: Any
 ) -> None:
     """After a call: give its outputs an expression, if all its tensor operands have one."""
-    name = function.__name__.split(".")[0]
+    name, writes = _traits(function)
     if name in _SHAPE_ONLY and isinstance(output, torch.Tensor):
         expression = Expression(torch.full, (tuple(output.shape), _SHAPE_ONLY[name]), {"dtype": output.dtype})
         set_expression(output, expression)
@@ -95,7 +96,8 @@ def remember(
     made: tuple[Any, Any] | None = None
     if None not in known:  # before a write is noted: what this call is given is still up to date
         made = tree_map(lambda v: expression_of(v) if isinstance(v, torch.Tensor) else v, (args, kwargs))
-    writes = function._schema.is_mutable
+    elif not writes and name not in _PICKING:
+        return
     if writes:
         _note_writes(function, args, kwargs)
     if name in _PICKING and known[0] is not None and None in known[1:]:
@@ -108,6 +110,12 @@ def remember(
         for index, tensor in enumerate(_tensors(output)):
             place = index if several else None
             set_expression(tensor, Expression(function, made[0], made[1], place, writes, assumed))
+
+
+@cache  # asked at every call
+def _traits(function: Any) -> tuple[str, bool]:
+    """An operator's name without overload, and whether it writes into an operand."""
+    return function.__name__.split(".")[0], bool(function._schema.is_mutable)
 
 
 def pick_expression(source: Expression, output: torch.Tensor) -> Expression:

@@ -12,8 +12,9 @@ import torch
 from irene.errors import IreneError, Untraceable
 from irene.model_tree.tree import Node
 from irene.tracing.constants import watched_constants
+from irene.tracing.dispatch import DispatchRecorder, record_list_index
 from irene.tracing.fused import fast_paths
-from irene.tracing.recorder import DispatchRecorder, Recorder, record_list_index
+from irene.tracing.recorder import Recorder
 
 _BALANCED = "Its path depends on which experts the router chooses: each is taken to be chosen equally often."
 
