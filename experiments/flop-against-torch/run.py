@@ -59,7 +59,7 @@ def count(config: Any, workload: Workload, run: Callable[[torch.nn.Module, dict[
     module = build_model(config, workload.task, getattr(torch, workload.dtype), "meta")
     meta, takes = torch.device("meta"), parameters_of(module)
     inputs = build_inputs(module.config, module.main_input_name, workload, meta, takes=takes)
-    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         run(module, inputs)
     return int(counter.get_total_flops())
 

@@ -62,7 +62,7 @@ _ATEN: dict[Kind, str] = {
         bitwise_not bitwise_xor bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__
         __rshift__ __iand__ __ior__ __ixor__ addcmul addcdiv lerp polar complex angle nan_to_num outer ger cross
         xlogy sinc heaviside copysign hypot bucketize searchsorted tril triu conj_physical signbit ldexp lgamma
-        digamma _transform_bias_rescale_qkv""",
+        digamma diff _transform_bias_rescale_qkv""",
     "reduction": """mean sum nansum prod max min amax amin aminmax argmax argmin all any var std var_mean
         std_mean norm linalg_vector_norm linalg_norm frobenius_norm logsumexp cumsum cumprod cummax cummin
         logcumsumexp count_nonzero median nanmedian quantile histc bincount trace dist cosine_similarity

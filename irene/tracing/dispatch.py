@@ -26,7 +26,7 @@ from irene.tracing.recorder import Recorder
 _ENDS_OF_CONSTRUCTION = {"aten.lift_fresh.default", "aten.detach_.default"}
 # The interpreter of scripted functions asks these of a tensor; no other way of asking reaches the dispatcher.
 _QUESTIONS = {"aten.size.default", "aten.size.int", "aten.stride.default", "aten.stride.int", "aten.dim.default"}
-_NAMES: dict[Any, str] = {}  # of operators: torch puts each together anew when asked
+_NAMES: dict[int, str] = {}  # of operators, which live as long as torch; it puts each name together anew when asked
 
 
 class DispatchRecorder(TorchDispatchMode):
@@ -43,7 +43,7 @@ class DispatchRecorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         recorder = self.recorder
-        op = _NAMES.get(func) or _NAMES.setdefault(func, str(func))
+        op = _NAMES.get(id(func)) or _NAMES.setdefault(id(func), str(func))
         if recorder.paused or op in _QUESTIONS:
             return func(*args, **kwargs)
         question = recorder.ask(op, args, kwargs)

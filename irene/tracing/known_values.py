@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ _SHAPE_ONLY = {"ones_like": 1, "zeros_like": 0, "new_zeros": 0, "new_ones": 1}
 _PICKING = {"index", "index_select", "gather", "take_along_dim"}
 _CHOOSING = {"topk": 1, "argmax": 0, "max": 1}  # which output holds the indices
 _EXPRESSION = "_irene_expression"  # on a tensor: its expression, and the writes to its memory until then
+_TRAITS: dict[int, tuple[str, bool]] = {}  # of operators, which live as long as torch
 _WRITES = "_irene_writes"  # on a storage: how often something was written into it
 
 
@@ -112,10 +112,13 @@ def remember(
             set_expression(tensor, Expression(function, made[0], made[1], place, writes, assumed))
 
 
-@cache  # asked at every call
 def _traits(function: Any) -> tuple[str, bool]:
-    """An operator's name without overload, and whether it writes into an operand."""
-    return function.__name__.split(".")[0], bool(function._schema.is_mutable)
+    """An operator's name without overload, and whether it writes into an operand; asked at every call."""
+    traits = _TRAITS.get(id(function))
+    if traits is None:
+        traits = function.__name__.split(".")[0], bool(function._schema.is_mutable)
+        _TRAITS[id(function)] = traits
+    return traits
 
 
 def pick_expression(source: Expression, output: torch.Tensor) -> Expression:

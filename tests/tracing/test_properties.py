@@ -61,9 +61,9 @@ def work_of(node: Node) -> Work:
 
 
 def linear_flop(tree: ModelTree) -> int:
-    """FLOP of products with weights: rotary positions are one product for the whole batch."""
-    works = (count_work(leaf.call) for leaf in tree.root.leaves if leaf.call is not None)
-    return sum(work.matmul_flop for work in works if work.weight_bytes)
+    """FLOP of layers: rotary positions are one product for the whole batch."""
+    calls = [leaf.call for leaf in tree.root.leaves if leaf.call is not None]
+    return sum(count_work(call).matmul_flop for call in calls if call.name in ("linear", "addmm", "_grouped_mm"))
 
 
 def calls_of(tree: ModelTree) -> list[str]:
