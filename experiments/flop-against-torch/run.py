@@ -56,7 +56,7 @@ def compare(model: BundledModel, seq_len: int = 64) -> dict[str, Any]:
 
 def count(config: Any, workload: Workload, run: Callable[[torch.nn.Module, dict[str, torch.Tensor]], Any]) -> int:
     """FLOP by torch's counter on meta tensors: attention by its plain products, which the counter knows."""
-    module = build_model(config, workload.task, getattr(torch, workload.dtype), "meta")
+    module = build_model(config, workload.task, getattr(torch, workload.dtype), "meta").requires_grad_(False)
     meta, takes = torch.device("meta"), parameters_of(module)
     inputs = build_inputs(module.config, module.main_input_name, workload, meta, takes=takes)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:

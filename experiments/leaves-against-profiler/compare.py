@@ -124,7 +124,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for comparison.json")
     parser.add_argument("--only", action="append", help="one model; may be given several times")
     parser.add_argument("--dtype", help="in place of each case's own (bfloat16 is slow on a CPU)")
+    parser.add_argument("--table", action="store_true", help="print comparison.json as a table, compare nothing")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(tabulate(json.loads((Path(__file__).parent / "comparison.json").read_text(encoding="utf-8"))["models"]))
+        return
     import transformers
 
     device = torch.device(arguments.device)
@@ -143,6 +147,21 @@ def main() -> None:
         if arguments.output:  # after each model, so that an interrupted run keeps what it has
             arguments.output.mkdir(parents=True, exist_ok=True)
             (arguments.output / "comparison.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def tabulate(models: list[dict[str, Any]]) -> str:
+    """The README's table."""
+    head = (
+        "model", "kind", "batch x tokens", "dtype", "leaves", "profiled", "same operators in order", "same shapes",
+        "kernels", "without owner",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for m in models:
+        ops, shapes = ("yes" if m[key] else "no" for key in ("same_ops_in_order", "same_with_shapes"))
+        size, counts = f"{m['batch_size']} x {m['seq_len']}", [f"{m[key]:,}" for key in ("traced", "profiled")]
+        cells = (m["model"], m["kind"], size, m["dtype"], *counts, ops, shapes, f"{m['kernels']:,}")
+        lines.append(f"| {' | '.join(cells)} | {sum(m['orphans'].values())} |")
+    return "\n".join(lines)
 
 
 def summarise(result: dict[str, Any]) -> str:
