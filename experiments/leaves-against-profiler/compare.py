@@ -1,9 +1,10 @@
 """Do the traced leaves equal what PyTorch runs on the GPU? Trace and profile in one environment, compare op by op.
 
-    python experiments/leaves-against-profiler/compare.py [--device cuda] [--output FILE]
+    python experiments/leaves-against-profiler/compare.py [--device cuda] [--output FOLDER] [--only NAME]
 
-Writes one JSON object: versions, and per model the number of leaves and outermost aten ops, how many agree in op,
-order and shapes, and every difference.
+Writes `comparison.json`: versions, and per model the number of leaves and outermost aten ops, whether they agree in
+op, order and shapes, every difference, how many CUDA kernels each op launched, kernels that no op owns, and leaves
+that are said to launch something and launched nothing (or the other way round). A model that fails keeps its error.
 """
 
 from __future__ import annotations
@@ -12,104 +13,168 @@ import argparse
 import difflib
 import json
 import sys
+import time
+import traceback
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from cases import CASES, Case
+from profiling import ProfiledOp, profile_call
 
-from irene.model_tree.tree import Workload
+from irene.model_tree.tree import ModelTree
+from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call, TensorSpec
-from irene.tracing.building import build_model
-from irene.tracing.inputs import build_inputs
-from irene.tracing.sources import load_config
-from irene.tracing.tracer import trace_config
-
-CASES = (
-    ("bert-base-uncased", 8, 128, "bfloat16"),
-    ("gpt2", 8, 128, "bfloat16"),
-    ("meta-llama/Llama-3.1-8B", 1, 512, "bfloat16"),
-)
+from irene.primitives.kinds import kind_of, launches_kernel
 
 
-def traced_ops(config: Any, workload: Workload, name: str) -> list[tuple[str, Any]]:
-    """(op, shapes of the tensor operands) of every leaf, in order."""
-    tree = trace_config(config, workload, name)
-    return [(leaf.call.name, shapes_of(leaf.call)) for leaf in tree.root.leaves if leaf.call is not None]
+def traced_calls(tree: ModelTree) -> list[Call]:
+    """Every leaf's call, in order."""
+    return [leaf.call for leaf in tree.root.leaves if leaf.call is not None]
 
 
 def shapes_of(call: Call) -> list[Any]:
-    """As the profiler writes them: a list per argument, [] for what is no tensor (it leaves lists of tensors out)."""
+    """As the profiler writes them: a list per argument, [] for what is no tensor."""
     shapes: list[Any] = []
     for value in (*call.args, *(v for _, v in call.kwargs)):
-        if isinstance(value, TensorSpec):
-            shapes.append(list(value.shape))
-        else:
-            shapes.append([])
+        shapes.append(list(value.shape) if isinstance(value, TensorSpec) else [])
     return trim(shapes)
 
 
-def profiled_ops(config: Any, workload: Workload, device: torch.device) -> list[tuple[str, Any]]:
-    """(op, input shapes) of every outermost aten event of one forward pass, in order."""
-    dtype = getattr(torch, workload.dtype)
-    model = build_model(config, workload.task, dtype, str(device))
-    inputs = build_inputs(model.config, model.main_input_name, workload, device)
-    with torch.inference_mode():
-        model(**inputs)
-        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
-            model(**inputs)
-    events = [event for event in profiler.events() if event.cpu_parent is None and "::" in event.name]
-    events.sort(key=lambda event: event.time_range.start)
-    return [(event.name.split("::")[1], trim(event.input_shapes)) for event in events]
-
-
 def trim(shapes: list[Any]) -> list[Any]:
+    """Without what says nothing: lists of tensors, which one profiler leaves out and another nests, and the end."""
+    shapes = [[] if any(isinstance(size, list) for size in shape) else shape for shape in shapes]
     while shapes and shapes[-1] == []:
         shapes = shapes[:-1]
     return shapes
 
 
-def compare(name: str, batch_size: int, seq_len: int, dtype: str, device: torch.device) -> dict[str, Any]:
-    workload = Workload(batch_size, seq_len, None, dtype)
-    config = load_config(name)
-    traced = traced_ops(config, workload, name)
-    profiled = profiled_ops(config, workload, device)
-    left, right = ([f"{op} {json.dumps(shapes)}" for op, shapes in ops] for ops in (traced, profiled))
-    differences = [
-        line
-        for line in difflib.unified_diff(left, right, lineterm="", n=0)
-        if not line.startswith(("---", "+++", "@@"))
-    ]
+def compare_ops(traced: list[Call], profiled: list[ProfiledOp]) -> dict[str, Any]:
+    """Names, order and shapes; `differences` is a unified diff, - traced, + profiled."""
+    left = [f"{call.name} {json.dumps(shapes_of(call))}" for call in traced]
+    right = [f"{op.name} {json.dumps(trim(op.shapes))}" for op in profiled]
+    diff = difflib.unified_diff(left, right, lineterm="", n=1)
     return {
-        "model": name, "batch_size": batch_size, "seq_len": seq_len, "dtype": dtype,
         "traced": len(left), "profiled": len(right),
-        "same_ops_in_order": [op for op, _ in traced] == [op for op, _ in profiled],
+        "same_ops_in_order": [call.name for call in traced] == [op.name for op in profiled],
         "same_with_shapes": left == right,
-        "differences": differences[:60],
+        "differences": [line for line in diff if not line.startswith(("---", "+++"))][:80],
     }  # fmt: skip
+
+
+def compare_kernels(traced: list[Call], profiled: list[ProfiledOp], orphans: list[str]) -> dict[str, Any]:
+    """Who launched what. Leaves and ops are matched one to one where both lists have the same names in order."""
+    per_op: dict[str, Counter[int]] = {}
+    names: dict[str, Counter[str]] = {}
+    for op in profiled:
+        per_op.setdefault(op.name, Counter())[len(op.kernels)] += 1
+        names.setdefault(op.name, Counter()).update(kernel[:90] for kernel in op.kernels)
+    report = {
+        "kernels": sum(len(op.kernels) for op in profiled) + len(orphans),
+        "orphans": dict(Counter(orphans)),
+        "kernels_per_call": {op: {str(n): counts[n] for n in sorted(counts)} for op, counts in per_op.items()},
+        "kernel_names": {op: dict(counter.most_common(4)) for op, counter in names.items() if counter},
+    }  # fmt: skip
+    if [call.name for call in traced] != [op.name for op in profiled]:
+        return report
+    silent, loud, attention = Counter[str](), Counter[str](), Counter[str]()
+    for call, op in zip(traced, profiled, strict=True):
+        if launches_kernel(call) and not op.kernels:
+            silent[_describe(call)] += 1
+        if not launches_kernel(call) and op.kernels:
+            loud[_describe(call)] += 1
+        if kind_of(call) == "attention":
+            attention[f"{attention_backend(call)}: {', '.join(name[:90] for name in op.kernels)}"] += 1
+    return report | {
+        "said_to_launch_but_silent": dict(silent), "said_silent_but_launches": dict(loud), "attention": dict(attention),
+    }  # fmt: skip
+
+
+def _describe(call: Call) -> str:
+    given = [f"{list(t.shape)}{list(t.stride)}{t.dtype}" for t in call.tensors]
+    made = [f"{list(t.shape)}{t.dtype}" for t in call.outputs]
+    return f"{call.op}({', '.join(given)}) -> {', '.join(made)}"[:300]
+
+
+def compare(case: Case, device: torch.device) -> dict[str, Any]:
+    start_s = time.perf_counter()
+    about = {
+        "model": case.name, "kind": case.kind, "batch_size": case.batch_size, "seq_len": case.seq_len,
+        "dtype": case.dtype, "changes": case.changes,
+    }  # fmt: skip
+    try:
+        traced = traced_calls(case.trace())
+        traced_s = time.perf_counter() - start_s
+        profiled, orphans = profile_call(case.build(device), device)
+        report = compare_ops(traced, profiled) | compare_kernels(traced, profiled, orphans)
+    except Exception as error:  # one model's failure must not hide the others
+        lines = traceback.format_exc().splitlines()[-6:]
+        return about | {"error": f"{type(error).__name__}: {error}"[:500], "traceback": lines}
+    finally:
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    return about | report | {"trace_s": round(traced_s, 2), "total_s": round(time.perf_counter() - start_s, 2)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--output")
-    parser.add_argument("--only", help="one model")
+    parser.add_argument("--output", type=Path, help="folder for comparison.json")
+    parser.add_argument("--only", action="append", help="one model; may be given several times")
+    parser.add_argument("--dtype", help="in place of each case's own (bfloat16 is slow on a CPU)")
+    parser.add_argument("--table", action="store_true", help="print comparison.json as a table, compare nothing")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(tabulate(json.loads((Path(__file__).parent / "comparison.json").read_text(encoding="utf-8"))["models"]))
+        return
     import transformers
 
     device = torch.device(arguments.device)
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    results = [compare(*case, device) for case in CASES if arguments.only in (None, case[0])]
-    report = {"gpu": gpu, "torch": torch.__version__, "transformers": transformers.__version__, "models": results}
-    text = json.dumps(report, indent=1)
-    if arguments.output:
-        with open(arguments.output, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-    for result in results:
-        print(
-            {key: value for key, value in result.items() if key != "differences"},
-            result["differences"][:12],
-            file=sys.stderr,
-        )
+    torch.manual_seed(0)
+    cases = [case for case in CASES if not arguments.only or case.name in arguments.only]
+    if arguments.dtype:
+        cases = [replace(case, dtype=arguments.dtype) for case in cases]
+    report: dict[str, Any] = {
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "torch": torch.__version__, "transformers": transformers.__version__, "models": [],
+    }  # fmt: skip
+    for case in cases:
+        result = compare(case, device)
+        report["models"].append(result)
+        print(summarise(result), file=sys.stderr, flush=True)
+        if arguments.output:  # after each model, so that an interrupted run keeps what it has
+            arguments.output.mkdir(parents=True, exist_ok=True)
+            (arguments.output / "comparison.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def tabulate(models: list[dict[str, Any]]) -> str:
+    """The README's table."""
+    head = (
+        "model", "kind", "batch x tokens", "dtype", "leaves", "profiled", "same operators in order", "same shapes",
+        "kernels", "without owner",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for m in models:
+        ops, shapes = ("yes" if m[key] else "no" for key in ("same_ops_in_order", "same_with_shapes"))
+        size, counts = f"{m['batch_size']} x {m['seq_len']}", [f"{m[key]:,}" for key in ("traced", "profiled")]
+        cells = (m["model"], m["kind"], size, m["dtype"], *counts, ops, shapes, f"{m['kernels']:,}")
+        lines.append(f"| {' | '.join(cells)} | {sum(m['orphans'].values())} |")
+    return "\n".join(lines)
+
+
+def summarise(result: dict[str, Any]) -> str:
+    if "error" in result:
+        return f"{result['model']}: FAILED {result['error']}"
+    silent = sum(result.get("said_to_launch_but_silent", {}).values())
+    loud = sum(result.get("said_silent_but_launches", {}).values())
+    return (
+        f"{result['model']}: {result['traced']} leaves, {result['profiled']} ops, "
+        f"ops {'same' if result['same_ops_in_order'] else 'DIFFER'}, "
+        f"shapes {'same' if result['same_with_shapes'] else 'DIFFER'}, {result['kernels']} kernels, "
+        f"{sum(result['orphans'].values())} without owner, {silent} silent, {loud} loud, {result['total_s']} s"
+    )
 
 
 if __name__ == "__main__":

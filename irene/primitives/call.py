@@ -82,8 +82,8 @@ class Call:
     """One call of an operator, as PyTorch's dispatcher saw it.
 
     `op` is the operator with its overload ("aten.linear.default"). Arguments that are torch dtypes, devices, layouts
-    or memory formats appear as strings ("torch.float32", "device"). `is_view` says that the output shares the storage
-    of an input and nothing was written: such a call launches no kernel but costs host time.
+    or memory formats appear as strings ("torch.float32", "device"). `is_view` says that nothing on the device is
+    written, since the output shares the storage of an input or lies on the host: no kernel, but host time.
     """
 
     op: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from irene.primitives.call import Call
+from irene.primitives.call import Call, TensorSpec
 
 Kind = Literal[
     "gemm",  # dense matrix products, batched or not
@@ -62,7 +62,7 @@ _ATEN: dict[Kind, str] = {
         bitwise_not bitwise_xor bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__
         __rshift__ __iand__ __ior__ __ixor__ addcmul addcdiv lerp polar complex angle nan_to_num outer ger cross
         xlogy sinc heaviside copysign hypot bucketize searchsorted tril triu conj_physical signbit ldexp lgamma
-        digamma""",
+        digamma diff _transform_bias_rescale_qkv""",
     "reduction": """mean sum nansum prod max min amax amin aminmax argmax argmin all any var std var_mean
         std_mean norm linalg_vector_norm linalg_norm frobenius_norm logsumexp cumsum cumprod cummax cummin
         logcumsumexp count_nonzero median nanmedian quantile histc bincount trace dist cosine_similarity
@@ -139,20 +139,34 @@ def packet_of(call: Call) -> str:
 
 
 def kind_of(call: Call) -> Kind:
-    """The kind of a call. A call whose output shares an input's memory is a 'view' whatever its name says.
+    """The kind of a call. A call whose output shares an input's memory is a 'view' whatever its name says; so is one
+    that only hands its input on, or whose outputs hold no element: nothing is launched to fill nothing.
 
     >>> kind_of(Call("aten.linear.default", ())), kind_of(Call("aten.reshape.default", (), is_view=True))
     ('gemm', 'view')
     >>> kind_of(Call("mylib.fused_scan.default", ()))
     'unknown'
     """
-    if call.is_view:
+    if call.is_view or _does_nothing(call):
         return "view"
     packet = packet_of(call)
     if packet in _DROPOUTS:  # dropout(input, p, train): outside training it returns its input
         train = call.args[2] if len(call.args) > 2 else call.kwarg("train", True)
         return "random" if train else "view"
     return _OVERLOADS.get(call.op) or _TABLE.get(packet, "unknown")
+
+
+def _does_nothing(call: Call) -> bool:
+    if call.outputs and all(0 in output.shape for output in call.outputs):
+        return True
+    if call.op not in ("aten.to.dtype", "aten.type_as.default") or len(call.outputs) != 1 or not call.args:
+        return False
+    given, made = call.args[0], call.outputs[0]
+    is_same = isinstance(given, TensorSpec) and (given.shape, given.stride, given.dtype) == (
+        made.shape, made.stride, made.dtype,
+    )  # fmt: skip
+    must_copy = call.args[3] if len(call.args) > 3 else call.kwarg("copy", False)
+    return is_same and not must_copy
 
 
 def is_known(call: Call) -> bool:

@@ -29,7 +29,10 @@ def build_model(config: Any, task: str, dtype: Any, device: str) -> Any:
     auto_class = getattr(transformers, TASK_CLASSES[task])
     try:
         with torch.device(device):
-            return auto_class.from_config(copy.deepcopy(config), dtype=dtype).eval()  # it writes into what it gets
+            model = auto_class.from_config(copy.deepcopy(config), dtype=dtype).eval()  # it writes into what it gets
+        kind = torch.device(device).type
+        astray = any(tensor.device.type != kind for tensor in (*model.parameters(), *model.buffers()))
+        return model.to(device) if astray else model  # some classes make a weight without asking where
     except torch.cuda.OutOfMemoryError:  # no fault of the config
         raise
     except Exception as error:  # any check of any of the library's model classes

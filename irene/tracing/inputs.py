@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -11,49 +13,102 @@ from irene.errors import BadInput
 from irene.model_tree.tree import Workload
 from irene.tracing.known_values import set_value
 
+_IMAGE_SIZE = 224  # what vision models are trained on unless they say otherwise
 _TOKEN_ID = 5  # neither padding, nor end of sequence, nor mask in any known vocabulary
 
 
 def build_inputs(
-    config: Any, main_input_name: str, workload: Workload, device: torch.device, seed: int = 0
+    config: Any,
+    main_input_name: str,
+    workload: Workload,
+    device: torch.device,
+    seed: int = 0,
+    takes: Collection[str] = (),
 ) -> dict[str, torch.Tensor]:
     """Keyword arguments of `forward`: token ids (batch, seq), pixels or audio, as the config says.
 
-    On a real device token ids are drawn at random, never constant; on meta they carry a known value. Raises BadInput
-    for a config that does not say how large its images or audio are.
+    `takes` names the parameters of `forward`: a model of two towers wants text and pixels. On a real device token ids
+    are drawn at random, never constant; on meta they carry a known value. Raises BadInput for a config that does not
+    say how large its audio is.
     """
+    make = _Maker(config, workload, device, seed)
     try:
-        return _build_inputs(config, main_input_name, workload, device, seed)
+        if main_input_name in ("pixel_values", "pixel_values_videos"):
+            inputs = {main_input_name: make.pixels()}
+        elif main_input_name == "input_features":
+            inputs = {main_input_name: make.features()}
+        elif main_input_name == "input_values":
+            inputs = {main_input_name: make.waveform()}
+        elif main_input_name == "inputs" and "input_ids" not in takes and takes:
+            inputs = {main_input_name: make.noise((workload.batch_size, make.seq_len, config.d_model))}
+        else:
+            inputs = {"input_ids": make.token_ids(make.seq_len)}
+        if getattr(config, "is_encoder_decoder", False):
+            inputs["decoder_input_ids"] = make.token_ids(workload.decoder_seq_len or make.seq_len, 1)
+        is_contrastive = {"return_loss", "pixel_values"} <= set(takes) or getattr(config, "model_type", "") == "clip"
+        if is_contrastive and "pixel_values" not in inputs:
+            inputs["pixel_values"] = make.pixels(2)
+        return inputs
     except AttributeError as error:
         raise BadInput(f"Cannot tell the inputs of this {config.model_type} model from its config: {error}.") from None
 
 
-def _build_inputs(
-    config: Any, main_input_name: str, workload: Workload, device: torch.device, seed: int
-) -> dict[str, torch.Tensor]:
-    batch = workload.batch_size
-    dtype = torch_dtype(workload.dtype)
-    if main_input_name == "pixel_values":
-        vision = getattr(config, "vision_config", None) or config
-        height, width = _pair(vision.image_size)
-        return {"pixel_values": _noise((batch, getattr(vision, "num_channels", 3), height, width), dtype, device, seed)}
-    if main_input_name == "input_features":
-        frames = 2 * config.max_source_positions
-        inputs = {"input_features": _noise((batch, config.num_mel_bins, frames), dtype, device, seed)}
-        shape = (batch, workload.decoder_seq_len or workload.seq_len or 1)
-        return inputs | {"decoder_input_ids": _token_ids(shape, config, device, seed + 1)}
-    if main_input_name == "input_values":
-        return {"input_values": _noise((batch, 16_000), dtype, device, seed)}
-    seq_len = workload.seq_len
-    if seq_len is None:
-        raise BadInput("This model reads tokens: give a sequence length (seq_len), at least 1.")
-    inputs = {"input_ids": _token_ids((batch, seq_len), config, device, seed)}
-    if getattr(config, "is_encoder_decoder", False):
-        inputs["decoder_input_ids"] = _token_ids((batch, workload.decoder_seq_len or seq_len), config, device, seed + 1)
-    if getattr(config, "model_type", "") == "clip":
-        height, width = _pair(config.vision_config.image_size)
-        inputs["pixel_values"] = _noise((batch, 3, height, width), dtype, device, seed + 2)
-    return inputs
+class _Maker:
+    """Tensors of the sizes that one config and workload ask for."""
+
+    def __init__(self, config: Any, workload: Workload, device: torch.device, seed: int) -> None:
+        self.config, self.workload, self.device, self.seed = config, workload, device, seed
+
+    @property
+    def seq_len(self) -> int:
+        if self.workload.seq_len is None:
+            raise BadInput("This model reads tokens: give a sequence length (seq_len), at least 1.")
+        return self.workload.seq_len
+
+    def token_ids(self, length: int, seed: int = 0) -> torch.Tensor:
+        return _token_ids((self.workload.batch_size, length), self.config, self.device, self.seed + seed)
+
+    def noise(self, shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
+        return _noise(shape, torch_dtype(self.workload.dtype), self.device, self.seed + seed)
+
+    def pixels(self, seed: int = 0) -> torch.Tensor:
+        """(batch, channels, height, width), of videos (batch, frames, channels, height, width)."""
+        vision = getattr(self.config, "vision_config", None) or self.config
+        size = getattr(vision, "image_size", None)
+        if size is None:
+            size = _IMAGE_SIZE
+            warnings.warn(f"The config does not say how large images are: {size} x {size} pixels.", stacklevel=5)
+        frames = getattr(vision, "num_frames", None)
+        lead = (self.workload.batch_size,) if frames is None else (self.workload.batch_size, frames)
+        return self.noise((*lead, getattr(vision, "num_channels", 3), *_pair(size)), seed)
+
+    def features(self) -> torch.Tensor:
+        """Mel features: Whisper's (batch, bins, frames), other models' (batch, frames, bins) of ten seconds."""
+        config = self.config
+        if _is_whisper_like(config):
+            return self.noise((self.workload.batch_size, config.num_mel_bins, 2 * config.max_source_positions))
+        parts = (config, getattr(config, "encoder_config", None), getattr(config, "audio_config", None))
+        names = ("num_mel_bins", "input_feat_per_channel", "feature_projection_input_dim")
+        sizes = [size for part in parts for name in names if (size := getattr(part, name, None)) is not None]
+        if not sizes:
+            raise AttributeError(f"none of {', '.join(names)}")
+        return self.noise((self.workload.batch_size, 1000, sizes[0]))
+
+    def waveform(self) -> torch.Tensor:
+        """One second at 16 kHz (batch, samples); of spectrogram models (batch, frames, mel bins)."""
+        if hasattr(self.config, "frequency_stride"):
+            return self.noise((self.workload.batch_size, self.config.max_length, self.config.num_mel_bins))
+        return self.noise((self.workload.batch_size, 16_000))
+
+
+def _is_whisper_like(config: Any) -> bool:
+    """Whether features are laid out as Whisper's: two frames a position of the encoder."""
+    return hasattr(config, "max_source_positions") and hasattr(config, "num_mel_bins")
+
+
+def parameters_of(module: torch.nn.Module) -> tuple[str, ...]:
+    """Names of the parameters of a module's `forward`."""
+    return tuple(inspect.signature(module.forward).parameters)
 
 
 def torch_dtype(name: str) -> torch.dtype:

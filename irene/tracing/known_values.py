@@ -5,10 +5,14 @@ branch on the answer. On meta tensors nobody can answer, yet the answer follows 
 tensor that was made from factories and from our own token ids remembers *how* it was made (an `Expression`), and only
 when `.item()` is called is that computed, on the CPU. Tensors that depend on weights have no expression: their values
 are really unknown, and asking for one is an error.
+
+One assumption is made: a router's choice of experts, the indices of `topk` or `argmax` over scores that depend on
+weights, is taken to be balanced, each expert chosen equally often. What follows from it is marked as assumed.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +26,9 @@ _FACTORIES = {"arange", "ones", "zeros", "full", "scalar_tensor", "eye", "linspa
 _SHAPE_ONLY = {"ones_like": 1, "zeros_like": 0, "new_zeros": 0, "new_ones": 1}
 # They pick entries: from a tensor whose entries are all equal, any index picks the same.
 _PICKING = {"index", "index_select", "gather", "take_along_dim"}
+_CHOOSING = {"topk": 1, "argmax": 0, "max": 1}  # which output holds the indices
 _EXPRESSION = "_irene_expression"  # on a tensor: its expression, and the writes to its memory until then
+_TRAITS: dict[int, tuple[str, bool]] = {}  # of operators, which live as long as torch
 _WRITES = "_irene_writes"  # on a storage: how often something was written into it
 
 
@@ -35,6 +41,7 @@ class Expression:
     kwargs: dict[str, Any]
     index: int | None = None
     writes: bool = False
+    assumed: bool = False
     _value: Any = field(default=None)
     _known: bool = False
 
@@ -57,7 +64,7 @@ def _compute(value: Any) -> Any:
 
 def set_value(tensor: torch.Tensor, value: torch.Tensor) -> None:
     """Say what a meta tensor holds (the token ids that we chose, or were given)."""
-    _set_expression(tensor, Expression(torch.Tensor.cpu, (value,), {}))
+    set_expression(tensor, Expression(torch.Tensor.cpu, (value,), {}))
 
 
 def expression_of(tensor: torch.Tensor) -> Expression | None:
@@ -75,32 +82,73 @@ def remember(
     function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operands: list[torch.Tensor], output: Any
 ) -> None:
     """After a call: give its outputs an expression, if all its tensor operands have one."""
-    name = function.__name__.split(".")[0]
+    name, writes = _traits(function)
     if name in _SHAPE_ONLY and isinstance(output, torch.Tensor):
         expression = Expression(torch.full, (tuple(output.shape), _SHAPE_ONLY[name]), {"dtype": output.dtype})
-        _set_expression(output, expression)
+        set_expression(output, expression)
         return
     if not operands and name not in _FACTORIES:
         return
     known = [expression_of(operand) for operand in operands]
+    if name in _CHOOSING and known == [None]:
+        _assume_balance(name, operands[0], args, kwargs, output)
+        return
     made: tuple[Any, Any] | None = None
     if None not in known:  # before a write is noted: what this call is given is still up to date
         made = tree_map(lambda v: expression_of(v) if isinstance(v, torch.Tensor) else v, (args, kwargs))
-    writes = function._schema.is_mutable
+    elif not writes and name not in _PICKING:
+        return
     if writes:
         _note_writes(function, args, kwargs)
     if name in _PICKING and known[0] is not None and None in known[1:]:
-        _set_expression(output, Expression(_pick_from_uniform, (known[0], tuple(output.shape)), {}))
+        set_expression(output, pick_expression(known[0], output))
     elif made is None:
         return
-    elif isinstance(output, torch.Tensor):
-        _set_expression(output, Expression(function, made[0], made[1], writes=writes))
     else:
+        assumed = any(expression is not None and expression.assumed for expression in known)
+        several = not isinstance(output, torch.Tensor)
         for index, tensor in enumerate(_tensors(output)):
-            _set_expression(tensor, Expression(function, made[0], made[1], index, writes))
+            place = index if several else None
+            set_expression(tensor, Expression(function, made[0], made[1], place, writes, assumed))
 
 
-def _set_expression(tensor: torch.Tensor, expression: Expression) -> None:
+def _traits(function: Any) -> tuple[str, bool]:
+    """An operator's name without overload, and whether it writes into an operand; asked at every call."""
+    traits = _TRAITS.get(id(function))
+    if traits is None:
+        traits = function.__name__.split(".")[0], bool(function._schema.is_mutable)
+        _TRAITS[id(function)] = traits
+    return traits
+
+
+def pick_expression(source: Expression, output: torch.Tensor) -> Expression:
+    """Entries at places that are not known: known all the same where all entries are equal, else an error."""
+    return Expression(_pick_from_uniform, (source, tuple(output.shape)), {}, assumed=source.assumed)
+
+
+def _assume_balance(name: str, scores: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Indices of the largest scores that choose every place equally often, row after row: 0 1, 2 3, 0 1 of four."""
+    dim = kwargs.get("dim", args[2 if name == "topk" else 1] if len(args) > (2 if name == "topk" else 1) else None)
+    dim = -1 if dim is None and name == "topk" else dim
+    indices = _tensors(out)[_CHOOSING[name]] if len(_tensors(out)) > _CHOOSING[name] else None
+    if dim is None or indices is None or scores.dim() == 0:
+        return
+    places, is_last = scores.shape[dim], dim in (-1, scores.dim() - 1)
+    if is_last and places:
+        set_expression(indices, Expression(_balanced, (tuple(indices.shape), places), {}, assumed=True))
+
+
+def _balanced(shape: tuple[int, ...], places: int) -> torch.Tensor:
+    """Whole numbers below `places`, each equally often.
+
+    >>> _balanced((3, 2), 4).tolist()
+    [[0, 1], [2, 3], [0, 1]]
+    """
+    return (torch.arange(math.prod(shape)) % places).view(shape)
+
+
+def set_expression(tensor: torch.Tensor, expression: Expression) -> None:
+    """Say how a tensor was made; a later write through another view of its memory makes that void."""
     setattr(tensor, _EXPRESSION, (expression, _count_writes(tensor)))
 
 

@@ -14,12 +14,7 @@ from irene.errors import BadInput
 from irene.model_tree.tree import Node, Workload
 from irene.tracing.encoding import dtype_name
 from irene.tracing.known_values import set_value
-from irene.tracing.recording import record_call
-
-_FAST_PATH_NOTE = (
-    "torch.nn.MultiheadAttention and TransformerEncoderLayer may run as one fused operator on a GPU (their fast path); "
-    "this tree shows their plain path."
-)
+from irene.tracing.recording import record_with_notes
 
 
 def trace_module(
@@ -35,14 +30,12 @@ def trace_module(
         lambda value: _twin(value, twins) if isinstance(value, torch.Tensor) else value, (args, kwargs)
     )
     with _evaluating(module), _on_meta(module):
-        root = record_call(module, meta_args, meta_kwargs)
+        root, notes = record_with_notes(module, meta_args, meta_kwargs)
     floats = [p.dtype for p in module.parameters() if p.is_floating_point()] or [torch.float32]
     tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor) and t.dim() > 0]
     batch_size = int(tensors[0].shape[0]) if tensors else 1
     dtype = dtype_name(floats[0])
     workload = replace(workload, dtype=dtype, batch_size=batch_size, seq_len=None, decoder_seq_len=None)
-    with_fast_path = torch.nn.MultiheadAttention | torch.nn.TransformerEncoderLayer
-    notes = (_FAST_PATH_NOTE,) if any(isinstance(part, with_fast_path) for part in module.modules()) else ()
     return root, workload, notes
 
 

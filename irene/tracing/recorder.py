@@ -1,8 +1,4 @@
-"""Record every outermost operator call of a forward pass, under the module call that made it.
-
-Under `torch.inference_mode()` a `TorchDispatchMode` sees operators as the profiler's outermost `aten` events do:
-`linear`, `layer_norm`, `reshape`, `to` whole. What a GPU would answer differently from a meta tensor is substituted,
-one operator each: the layout that attention kernels return, expert products in any dtype, and values read back.
+"""The calls of one forward pass, collected under the module calls that made them; `dispatch` hands them in.
 
 Large models repeat a few dozen distinct calls thousands of times, and torch works out the shape of each in Python: the
 answer to a call on meta tensors is remembered.
@@ -12,20 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from irene.errors import Untraceable
 from irene.model_tree.tree import Node
 from irene.primitives.call import Call
-from irene.tracing.attention import attend_on_meta
 from irene.tracing.encoding import encode, spec_of, storage_key
-from irene.tracing.known_values import expression_of, remember
-
-_ENDS_OF_CONSTRUCTION = {"aten.lift_fresh.default", "aten.detach_.default"}
-_READS_VALUE = {"aten.item.default", "aten._local_scalar_dense.default", "aten.is_nonzero.default"}
 
 
 @dataclass(slots=True)
@@ -41,11 +31,22 @@ class _Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
     """A recorded call, for the next one that asks the same; `is_new`: its output is one new tensor."""
 
     call: Call
     is_new: bool
+
+
+class Question(NamedTuple):
+    """A call as it was asked: its tensor operands, the storage of each, and what makes an equal call equal."""
+
+    op: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    operands: list[torch.Tensor]
+    storages: list[int]
+    key: Any
 
 
 class Recorder:
@@ -53,18 +54,21 @@ class Recorder:
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.names: dict[int, str] = {id(m): name for name, m in module.named_modules()}
-        self.parameters: dict[int, int] = {}
         self.weights: dict[int, int] = {}
+        self.has_device = True  # whether the model lies on another device than the host
         for tensor in (*module.parameters(), *module.buffers()):
             self.weights.setdefault(storage_key(tensor), len(self.weights))
+            self.has_device &= not tensor.is_cpu
         self.frames: list[_Frame] = []
         self.root: Node | None = None
         self.paused = False
+        self.assumes = False  # whether a value was read that follows from balanced experts
         self.lifted = 0
         self.last_path = ""
+        self._parameters: dict[int, dict[int, int]] = {}
         self._module_calls: dict[str, int] = {}
         self._calls: dict[Call, Call] = {}
-        self._answers: dict[Call, _Answer] = {}
+        self._answers: dict[Any, Answer] = {}
 
     @property
     def place(self) -> str:
@@ -80,7 +84,8 @@ class Recorder:
         index = self._module_calls.get(path, 0)
         self._module_calls[path] = index + 1
         self.last_path = path
-        self.frames.append(_Frame(path, type(module).__name__, index, self._count_parameters(module)))
+        count = sum(self._distinct_parameters(module).values())
+        self.frames.append(_Frame(path, type(module).__name__, index, count))
 
     def leave(self, output: Any) -> None:
         frame = self.frames.pop()
@@ -93,88 +98,105 @@ class Recorder:
         else:
             self.root = node
 
-    def _count_parameters(self, module: torch.nn.Module) -> int:
-        count = self.parameters.get(id(module))
-        if count is None:
-            count = sum(p.numel() for p in module.parameters())  # parameters() yields each distinct one once
-            self.parameters[id(module)] = count
-        return count
+    def _distinct_parameters(self, module: torch.nn.Module) -> dict[int, int]:
+        """Elements of each distinct parameter at or below a module."""
+        sizes = self._parameters.get(id(module))
+        if sizes is None:
+            sizes = {id(p): p.numel() for p in module._parameters.values() if p is not None}
+            for child in module._modules.values():
+                if child is not None:
+                    sizes.update(self._distinct_parameters(child))
+            self._parameters[id(module)] = sizes
+        return sizes
 
     # -- primitives ---------------------------------------------------------------------------------------------
 
-    def describe(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        """The call as it was asked, without its outputs."""
-        named = tuple((name, encode(value, self.weights)) for name, value in kwargs.items())
-        return Call(op, tuple(encode(value, self.weights) for value in args), named)
+    def ask(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Question:
+        """The call, with what two calls must share to be the same call to torch."""
+        operands = tensors_in(args, kwargs)
+        storages = [storage_key(tensor) for tensor in operands]
+        tensors = tuple(
+            [(t.shape, t.stride(), t.dtype, key in self.weights) for t, key in zip(operands, storages, strict=True)]
+        )
+        rest = tuple([_without_tensors(value) for value in args])
+        named = tuple([(name, _without_tensors(value)) for name, value in kwargs.items()]) if kwargs else ()
+        return Question(op, args, kwargs, operands, storages, (op, tensors, rest, named))
 
-    def known_answer(self, asked: Call, operands: list[torch.Tensor]) -> _Answer | None:
+    def known_answer(self, question: Question) -> Answer | None:
         """What the same call answered before. Without data the answer follows from the call, except where a tensor
         with data (a few repeat counts, say) is among its operands."""
-        return self._answers.get(asked) if all(t.is_meta for t in operands) else None
+        return self._answers.get(question.key) if all(t.is_meta for t in question.operands) else None
 
-    def record(self, asked: Call, operands: list[torch.Tensor], output: Any, known: _Answer | None = None) -> None:
+    def record(self, question: Question, output: Any, known: Answer | None = None) -> None:
         if not self.frames:
             return
-        call = self._complete(asked, operands, output) if known is None else known.call
+        call = self._complete(question, output) if known is None else known.call
         frame = self.frames[-1]
-        index = frame.op_counts.get(call.name, 0)
-        frame.op_counts[call.name] = index + 1
-        weight_ids = tuple(self.weights[key] for key in (storage_key(t) for t in operands) if key in self.weights)
+        name = call.name
+        index = frame.op_counts.get(name, 0)
+        frame.op_counts[name] = index + 1
+        weight_ids = tuple([self.weights[key] for key in question.storages if key in self.weights])
         frame.children.append(Node("primitive", frame.path, call.op, (), call, index, 0, weight_ids))
 
-    def _complete(self, asked: Call, operands: list[torch.Tensor], output: Any) -> Call:
+    def record_hidden(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: torch.Tensor) -> None:
+        """A call that torch made below the level that a mode sees."""
+        question = self.ask(op, args, kwargs)
+        if op == "aten.to.device":  # from the numbers of Python: its operand is no tensor of the model
+            question = Question(op, args, kwargs, [], [], question.key)
+        self.record(question, output, self.known_answer(question))
+
+    def work_out(self, answer: Callable[[], Any]) -> Any:
+        """An answer from values, its own calls unrecorded; Untraceable with the place where they are unknown."""
+        try:
+            return self.without_recording(answer)
+        except Untraceable as error:
+            message = str(error)
+            raise Untraceable(message if message.startswith("The model") else f"{self.place} {message}") from None
+
+    def without_recording(self, make: Callable[[], Any]) -> Any:
+        self.paused = True
+        try:
+            return make()
+        finally:
+            self.paused = False
+
+    def _complete(self, question: Question, output: Any) -> Call:
         """The call with its outputs; equal calls are one object."""
-        tensors = _tensors_in(output if isinstance(output, list | tuple) else (output,), {})
-        storages = {storage_key(t) for t in operands}
+        op, operands = question.op, question.operands
+        named = tuple((name, encode(value, self.weights)) for name, value in question.kwargs.items())
+        asked = Call(op, tuple(encode(value, self.weights) for value in question.args), named)
+        tensors = tensors_in(output if isinstance(output, list | tuple) else (output,), {})
         writes = asked.is_in_place or asked.name.startswith("__i") or any(name == "out" for name, _ in asked.kwargs)
-        is_view = bool(tensors) and not writes and all(storage_key(t) in storages for t in tensors)
-        call = Call(asked.op, asked.args, asked.kwargs, tuple(spec_of(t) for t in tensors), is_view)
+        is_view = bool(tensors) and not writes and all(storage_key(t) in question.storages for t in tensors)
+        if self.has_device and (operands or tensors) and all(t.is_cpu for t in (*operands, *tensors)):
+            is_view = True  # numbers that a model keeps on the host: what it does with them reaches no device
+        call = Call(op, asked.args, asked.kwargs, tuple(spec_of(t) for t in tensors), is_view)
         call = self._calls.setdefault(call, call)
-        if operands and all(t.is_meta for t in (*operands, *tensors)):
-            is_new = not is_view and not writes and isinstance(output, torch.Tensor) and _fills_its_storage(output)
-            self._answers[asked] = _Answer(call, is_new)
+        if all(t.is_meta for t in operands):
+            is_new = bool(operands) and not is_view and not writes and isinstance(output, torch.Tensor)
+            is_new = is_new and output.is_meta and _fills_its_storage(output)
+            self._answers[question.key] = Answer(call, is_new)
         return call
 
 
-class DispatchRecorder(TorchDispatchMode):
-    """Hands every outermost operator call to a recorder, and answers those that meta tensors cannot."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        recorder = self.recorder
-        if recorder.paused:
-            return func(*args, **kwargs)
-        op = str(func)
-        operands = _tensors_in(args, kwargs)
-        asked = recorder.describe(op, args, kwargs)
-        on_meta = bool(operands) and operands[0].is_meta
-        known = recorder.known_answer(asked, operands) if on_meta else None
-        if on_meta and op in _READS_VALUE:
-            output = _read_value(func, operands[0], recorder)
-        elif on_meta and op in _SUBSTITUTES:
-            output = _SUBSTITUTES[op](*args, **kwargs)
-        else:
-            output = _empty_like(known.call) if known is not None and known.is_new else func(*args, **kwargs)
-            if on_meta or _makes_meta(output):
-                remember(func, args, kwargs, operands, output)
-        if op in _ENDS_OF_CONSTRUCTION:
-            _record_hidden_construction(recorder, op, operands[0])
-        recorder.record(asked, operands, output, known)
-        return output
-
-
-def _tensors_in(args: Iterable[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+def tensors_in(args: Iterable[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    """Tensors among the arguments of an operator, those in lists too."""
     found: list[torch.Tensor] = []
-    for value in (*args, *kwargs.values()):
+    for value in (*args, *kwargs.values()) if kwargs else args:
         if isinstance(value, torch.Tensor):
             found.append(value)
         elif isinstance(value, list | tuple):
-            found.extend(item for item in value if isinstance(item, torch.Tensor))
+            found.extend([item for item in value if isinstance(item, torch.Tensor)])
     return found
+
+
+def _without_tensors(value: Any) -> Any:
+    """An argument as part of a key: 1, 1.0 and True are equal in Python, and different calls to torch."""
+    if isinstance(value, torch.Tensor):
+        return torch.Tensor
+    if isinstance(value, list | tuple):
+        return tuple([_without_tensors(item) for item in value])
+    return type(value), value
 
 
 def _fills_its_storage(tensor: torch.Tensor) -> bool:
@@ -182,54 +204,3 @@ def _fills_its_storage(tensor: torch.Tensor) -> bool:
     span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     stored_bytes = tensor.itemsize * (span if tensor.numel() else 0)
     return tensor.storage_offset() == 0 and tensor.untyped_storage().nbytes() == stored_bytes
-
-
-def _empty_like(call: Call) -> torch.Tensor:
-    spec = call.outputs[0]
-    return torch.empty_strided(spec.shape, spec.stride, dtype=getattr(torch, spec.dtype), device="meta")
-
-
-def _makes_meta(output: Any) -> bool:
-    return isinstance(output, torch.Tensor) and output.is_meta
-
-
-def _record_hidden_construction(recorder: Recorder, op: str, tensor: torch.Tensor) -> None:
-    """`torch.tensor(...)` works below the level that a mode sees, all but its end: add what came before.
-
-    The profiler shows empty, to, lift_fresh, detach_ each time. A mode sees the last two for a tensor on the CPU, and
-    `detach_` alone for one on another device. In a forward pass nothing else calls them.
-    """
-    is_seen = recorder.lifted == storage_key(tensor)
-    recorder.lifted = 0 if op == "aten.detach_.default" else storage_key(tensor)
-    if is_seen:
-        return
-    options = {"dtype": tensor.dtype, "device": tensor.device}
-    recorder.record(recorder.describe("aten.empty.memory_format", (list(tensor.shape),), options), [], tensor)
-    recorder.record(recorder.describe("aten.to.device", (tensor, tensor.device, tensor.dtype), {}), [], tensor)
-    if op == "aten.detach_.default":
-        recorder.record(recorder.describe("aten.lift_fresh.default", (tensor,), {}), [tensor], tensor)
-
-
-def _multiply_groups_on_meta(x: torch.Tensor, weight: torch.Tensor, offs: Any = None, **_: Any) -> torch.Tensor:
-    """`_grouped_mm` refuses float32 on meta but not on a GPU."""
-    return x.new_empty((x.shape[0], weight.shape[-1]))
-
-
-_SUBSTITUTES: dict[str, Callable[..., torch.Tensor]] = {
-    "aten.scaled_dot_product_attention.default": attend_on_meta,
-    "aten._grouped_mm.default": _multiply_groups_on_meta,
-}
-
-
-def _read_value(func: Any, tensor: torch.Tensor, recorder: Recorder) -> Any:
-    expression = expression_of(tensor)
-    if expression is None:
-        raise Untraceable(
-            f"{recorder.place} reads the value of a tensor that depends on weights ({func}), which is unknown without "
-            "them. A model whose path depends on its data cannot be traced."
-        )
-    recorder.paused = True
-    try:
-        return func(expression.compute())
-    finally:
-        recorder.paused = False

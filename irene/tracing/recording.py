@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
 from irene.errors import IreneError, Untraceable
 from irene.model_tree.tree import Node
-from irene.tracing.recorder import DispatchRecorder, Recorder
+from irene.tracing.constants import watched_constants
+from irene.tracing.dispatch import DispatchRecorder, record_list_index
+from irene.tracing.fused import fast_paths
+from irene.tracing.recorder import Recorder
+
+_BALANCED = "Its path depends on which experts the router chooses: each is taken to be chosen equally often."
 
 
 def record_call(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Node:
@@ -19,6 +26,13 @@ def record_call(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[
     >>> record_call(torch.nn.ReLU(), (torch.zeros(2, device="meta"),), {}).children[0].type
     'aten.relu.default'
     """
+    return record_with_notes(module, args, kwargs)[0]
+
+
+def record_with_notes(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Node, tuple[str, ...]]:
+    """As `record_call`, with what had to be assumed, in sentences."""
     recorder: Recorder | None = None
     try:
         recorder = Recorder(module)
@@ -32,7 +46,7 @@ def record_call(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[
         raise Untraceable(f"{place} cannot be traced: {reason}") from error
     if recorder.root is None:
         raise Untraceable(f"Calling {type(module).__name__} showed no call of a torch.nn.Module; is it compiled?")
-    return recorder.root
+    return recorder.root, (_BALANCED,) if recorder.assumes else ()
 
 
 @contextmanager
@@ -44,9 +58,24 @@ def _recording(recorder: Recorder) -> Iterator[None]:
         stack.callback(pre.remove)
         post = hooks.register_module_forward_hook(lambda _, __, out: recorder.leave(out), always_call=True)
         stack.callback(post.remove)
+        stack.enter_context(_without_collections())
+        stack.enter_context(fast_paths())
+        stack.enter_context(watched_constants(partial(record_list_index, recorder)))
         stack.enter_context(torch.inference_mode())
         stack.enter_context(DispatchRecorder(recorder))
         yield
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Thousands of small values are made, none in circles: looking for circles would cost a third of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _reason_of(error: Exception) -> str:

@@ -13,9 +13,9 @@ from irene.errors import BadInput, UnknownName
 from irene.model_tree.serialization import is_saved_tree, load_tree
 from irene.model_tree.tree import ModelTree, Workload
 from irene.tracing.building import build_model
-from irene.tracing.inputs import build_inputs, check_positions, torch_dtype
+from irene.tracing.inputs import build_inputs, check_positions, parameters_of, torch_dtype
 from irene.tracing.modules import trace_module
-from irene.tracing.recording import record_call
+from irene.tracing.recording import record_with_notes
 from irene.tracing.sources import load_config
 
 DTYPES = ("float32", "tf32", "float16", "bfloat16")
@@ -67,9 +67,11 @@ def trace_config(config: Any, workload: Workload, name: str) -> ModelTree:
     """Trace a transformers config for a workload."""
     check_positions(config, workload)
     module = build_model(config, workload.task, torch_dtype(workload.dtype), "meta")
-    inputs = build_inputs(module.config, module.main_input_name, workload, torch.device("meta"))
+    meta, takes = torch.device("meta"), parameters_of(module)
+    inputs = build_inputs(module.config, module.main_input_name, workload, meta, takes=takes)
     workload = describe_inputs(workload, inputs)
-    return ModelTree(record_call(module, (), inputs), name, workload, trace_versions())
+    root, notes = record_with_notes(module, (), inputs)
+    return ModelTree(root, name, workload, trace_versions(), notes)
 
 
 def describe_inputs(workload: Workload, inputs: Mapping[str, torch.Tensor]) -> Workload:

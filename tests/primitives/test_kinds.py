@@ -92,11 +92,30 @@ def test_dropout_launches_only_in_training(spec):
 @pytest.mark.parametrize("op", ["aten.reshape.default", "aten.to.dtype", "aten.contiguous.default"])
 def test_a_copy_hides_in_these_unless_it_is_a_view(op, spec):
     x = spec(4, 4)
-    copy, view = Call(op, (x,), (), (x,)), Call(op, (x,), (), (x,), is_view=True)
+    made = TensorSpec(x.shape, (1, 4), x.dtype)
+    copy, view = Call(op, (x,), (), (made,)), Call(op, (x,), (), (x,), is_view=True)
     assert (kind_of(copy), kind_of(view)) == ("copy", "view")
     assert launches_kernel(copy) and not launches_kernel(view)
     assert (count_flop(view), count_traffic_bytes(view)) == (0, 0)
     assert count_traffic_bytes(copy) == 2 * x.bytes
+
+
+def test_nothing_is_launched_where_nothing_changes(spec):
+    x, other = spec(4, 4), TensorSpec((4, 4), (4, 1), "float64")
+    for op, args in (("aten.to.dtype", (x, "torch.float32")), ("aten.type_as.default", (x, x))):
+        assert not launches_kernel(Call(op, args, (), (x,)))
+        assert launches_kernel(Call(op, args, (), (other,)))
+    assert launches_kernel(Call("aten.to.dtype", (x, "torch.float32", False, True), (), (x,))), "told to copy"
+    assert launches_kernel(Call("aten.to.dtype", (x, "torch.float32"), (("copy", True),), (x,)))
+    assert launches_kernel(Call("aten.to.device", (x, "device", "torch.float32"), (), (x,))), "from the host"
+
+
+@pytest.mark.parametrize("op", ["aten.to.device", "aten.add.Tensor", "aten.cat.default", "mylib.scan.default"])
+def test_outputs_without_elements_launch_nothing(op, spec):
+    empty = TensorSpec((0,), (1,), "bfloat16")
+    call = Call(op, (empty, empty), (), (empty,))
+    assert not launches_kernel(call) and (count_flop(call), count_traffic_bytes(call)) == (0, 0)
+    assert launches_kernel(Call(op, (empty, empty), (), (empty, spec(4))))
 
 
 def test_an_unknown_operator_is_flagged_and_never_free():

@@ -12,9 +12,10 @@ from transformers import AutoConfig
 
 from irene.errors import BadInput
 from irene.model_tree.tree import Workload
+from irene.tracing import trace
 from irene.tracing.building import build_model
 from irene.tracing.bundled_models import find_bundled
-from irene.tracing.inputs import build_inputs, check_positions
+from irene.tracing.inputs import build_inputs, check_positions, parameters_of
 from tests.tracing.tiny_models import ARCHITECTURES, tiny_config
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -102,8 +103,29 @@ def test_offset_of_padding_counts() -> None:
 
 
 def test_a_config_that_does_not_say_its_input_size() -> None:
-    config = AutoConfig.for_model("segformer")
-    with pytest.raises(BadInput, match="segformer model from its config: .*image_size"):
-        build_inputs(config, "pixel_values", Workload(), META)
-    with pytest.raises(BadInput, match="max_source_positions"):
+    with pytest.warns(UserWarning, match="224 x 224"):
+        inputs = build_inputs(AutoConfig.for_model("segformer"), "pixel_values", Workload(), META)
+    assert inputs["pixel_values"].shape == (1, 3, 224, 224)
+    with pytest.raises(BadInput, match="bert model from its config: none of num_mel_bins"):
         build_inputs(tiny_config("bert"), "input_features", Workload(), META)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "shapes"),
+    [
+        ("siglip", {"input_ids": (2, 16), "pixel_values": (2, 3, 224, 224)}),
+        ("videomae", {"pixel_values": (2, 16, 3, 224, 224)}),
+        ("speech_to_text", {"input_features": (2, 1000, 80), "decoder_input_ids": (2, 16)}),
+        ("whisper", {"input_features": (2, 80, 3000), "decoder_input_ids": (2, 16)}),
+        ("audio-spectrogram-transformer", {"input_values": (2, 1024, 128)}),
+        ("moonshine", {"input_values": (2, 16000), "decoder_input_ids": (2, 16)}),
+        ("perceiver", {"inputs": (2, 16, 768)}),
+    ],
+)
+def test_inputs_of_every_kind_fit_the_model(model_type: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    """That they fit is for the model to say: it traces."""
+    config, workload = AutoConfig.for_model(model_type), Workload(2, 16, None, "float32")
+    model = build_model(config, "base", torch.float32, "meta")
+    inputs = build_inputs(config, model.main_input_name, workload, META, takes=parameters_of(model))
+    assert {name: tuple(tensor.shape) for name, tensor in inputs.items()} == shapes
+    assert trace(config, batch_size=2, seq_len=16, dtype="float32").root.children

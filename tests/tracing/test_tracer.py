@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ from irene.primitives.work import count_work
 from irene.tracing import trace
 from irene.tracing.building import build_model
 from irene.tracing.inputs import build_inputs
+from irene.tracing.tracer import trace_config
 from tests.tracing.tiny_models import ARCHITECTURES, tiny_config
 
 ROOT = Path(__file__).parents[2]
@@ -72,34 +74,43 @@ def test_matmul_flop_of_bert_base() -> None:
 
 
 @pytest.fixture(scope="module")
-def comparison() -> ModuleType:
+def comparison() -> Iterator[ModuleType]:
     """The experiment that compares with a GPU's profile; here it runs on the CPU."""
-    path = ROOT / "experiments" / "leaves-against-profiler" / "compare.py"
-    spec = importlib.util.spec_from_file_location("compare", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    folder = str(ROOT / "experiments" / "leaves-against-profiler")
+    sys.path.insert(0, folder)
+    try:
+        yield importlib.import_module("compare")
+    finally:
+        sys.path.remove(folder)
+
+
+def traced_and_profiled(comparison: ModuleType, config: Any, name: str) -> tuple[list[Any], list[Any]]:
+    """(op, shapes) of every leaf, and of every outermost operator of a real run on the CPU."""
+    workload = Workload(2, 16, None, "bfloat16")
+    calls = comparison.traced_calls(trace_config(config, workload, name))
+    model = build_model(config, "base", torch.bfloat16, "cpu")
+    inputs = build_inputs(model.config, model.main_input_name, workload, torch.device("cpu"))
+    profiled, _ = comparison.profile_call(lambda: model(**inputs), torch.device("cpu"))
+    return (
+        [(call.name, comparison.shapes_of(call)) for call in calls],
+        [(op.name, comparison.trim(op.shapes)) for op in profiled],
+    )
 
 
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "t5"])
 def test_leaves_are_the_outermost_operators_that_the_profiler_sees(comparison: ModuleType, architecture: str) -> None:
     """In bfloat16 a CPU's attention kernel returns the layout of a GPU's, so that all shapes are the same too."""
     changes = {"pad_token_id": None} if "gpt" in architecture else {}  # as their configs have it
-    config, workload = tiny_config(architecture, **changes), Workload(2, 16, None, "bfloat16")
-    traced = comparison.traced_ops(config, workload, architecture)
-    profiled = comparison.profiled_ops(config, workload, torch.device("cpu"))
+    traced, profiled = traced_and_profiled(comparison, tiny_config(architecture, **changes), architecture)
     assert [op for op, _ in traced] == [op for op, _ in profiled]
     assert traced == profiled
 
 
 def test_leaves_of_t5_are_those_that_the_profiler_sees_but_for_the_layout(comparison: ModuleType) -> None:
     """Its position bias makes a GPU's attention return another layout, after which `contiguous` has work to do."""
-    config, workload = tiny_config("t5"), Workload(2, 16, None, "bfloat16")
-    traced = comparison.traced_ops(config, workload, "t5")
-    profiled = comparison.profiled_ops(config, workload, torch.device("cpu"))
-    without = [[call for call in calls if call[0] != "contiguous"] for calls in (traced, profiled)]
-    assert without[0] == without[1]
+    both = traced_and_profiled(comparison, tiny_config("t5"), "t5")
+    traced, profiled = ([call for call in calls if call[0] != "contiguous"] for calls in both)
+    assert traced == profiled
 
 
 @pytest.mark.parametrize("architecture", ["bert", "mixtral", "t5", "gemma2"])
