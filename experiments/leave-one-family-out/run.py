@@ -16,11 +16,13 @@ from irene.dataset.summary import label_runs
 from irene.dataset.summary import to_markdown as frame_to_markdown
 from irene.evaluation import judge_dataset
 from irene.evaluation.error_table import tabulate_errors, to_markdown
+from irene.evaluation.held_out import save_held_out
 from irene.evaluation.noise import regime_of, tabulate_noise
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+BUILD = ROOT / "build"  # other experiments judge by the same folds
 FRONT_MARKS = ("<!-- errors: begin -->", "<!-- errors: end -->")
 CASE_COLUMNS = [
     "held_out", "family", "level", "kind", "name", "model", "path", "batch_size", "seq_len", "dtype", "execution",
@@ -50,6 +52,7 @@ def main() -> None:
     for seed in options.seeds:
         print(f"seed {seed}", file=sys.stderr)
         judged[seed] = judge_dataset(options.data, seed, reserve=options.reserve, jobs=options.jobs)
+        save_held_out(judged[seed], options.data, BUILD / f"held-out{f'-seed-{seed}' if seed else ''}.parquet", seed)
     first = judged[options.seeds[0]]
     table = tabulate_errors(first)
     seeds = compare_seeds({seed: tabulate_errors(cases) for seed, cases in judged.items()})

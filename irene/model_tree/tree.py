@@ -33,7 +33,8 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One call. `path` is the dotted name of the module as in `named_modules()` ('' for the root).
+    """One call. `path` is the dotted name of the module as in `named_modules()` ('' for the root); `type` is the
+    module's class or the primitive's operator, with the kernel family behind it for attention ('...default[cudnn]').
 
     `call_index` counts earlier calls of the same module (0 for the first); for a primitive, `path` is the module that
     made the call and `call_index` counts earlier calls of the same op within that module call. `weight_ids` number

@@ -1,4 +1,4 @@
-"""The work in a tree, without energy: FLOP, bytes and parameters of every node."""
+"""The work in a tree, without energy: FLOP, bytes and parameters of every node, and attention's kernel families."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from irene.model_tree.addresses import address_nodes
 from irene.model_tree.folding import FoldedRow, fold
 from irene.model_tree.graph import FlatTree, FloatArray, flatten
 from irene.model_tree.tree import ModelTree
+from irene.primitives.attention import attention_backend
+from irene.primitives.call import Call
+from irene.primitives.kinds import kind_of
 from irene.primitives.work import count_work
 from irene.reporting.rendering import new_table
 from irene.units import format_quantity
@@ -60,7 +63,7 @@ def _add_rows(table: Table, flat: FlatTree, work: FloatArray, row: FoldedRow) ->
         return
     parameters = sum(flat.nodes[path_first].parameters for path_first in _first_calls(flat, row))
     table.add_row(
-        "  " * row.depth + row.label,
+        "  " * row.depth + row.label + _kernel_family(flat.nodes[row.indices[0]].call),
         f"{len(row.indices):,}",
         format_quantity(float(flop), "FLOP"),
         format_quantity(float(traffic_bytes), "B"),
@@ -68,6 +71,13 @@ def _add_rows(table: Table, flat: FlatTree, work: FloatArray, row: FoldedRow) ->
     )
     for child in row.children:
         _add_rows(table, flat, work, child)
+
+
+def _kernel_family(call: Call | None) -> str:
+    """Which kernels attention takes: ' [cudnn]'. Equal calls share a row, so one of them speaks for all."""
+    if call is None or kind_of(call) != "attention":
+        return ""
+    return f" [{attention_backend(call)}]"
 
 
 def _first_calls(flat: FlatTree, row: FoldedRow) -> list[int]:

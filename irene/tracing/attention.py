@@ -1,4 +1,4 @@
-"""Which kernel `scaled_dot_product_attention` runs on a GPU, and the layout of what it returns.
+"""Which kernel `scaled_dot_product_attention` runs on a GPU, its name on the leaf, and the layout of what it returns.
 
 PyTorch chooses flash, memory-efficient or plain ("math") attention from dtype, mask and head size. The choice matters
 twice: the kernels differ several-fold in cost, and flash returns heads interleaved (B, S, H, D in memory), so that the
@@ -16,6 +16,17 @@ from irene.primitives.call import Argument, Call
 from irene.tracing.encoding import spec_of
 
 ATTENTION_OP = "aten.scaled_dot_product_attention.default"
+
+
+def leaf_type(call: Call) -> str:
+    """The type of a call's leaf: its operator, and for attention the kernel family that a Hopper GPU takes for it.
+
+    >>> from irene.primitives.call import TensorSpec
+    >>> query = TensorSpec((1, 12, 128, 64), (98304, 8192, 64, 1), "bfloat16")
+    >>> leaf_type(Call(ATTENTION_OP, (query, query, query)))
+    'aten.scaled_dot_product_attention.default[cudnn]'
+    """
+    return f"{call.op}[{attention_backend(call)}]" if call.op == ATTENTION_OP else call.op
 
 
 def attend_on_meta(

@@ -29,6 +29,7 @@ PUBLISHED_COUNTS = (
     "checkpoint",  # the checkpoint's class, tied weights once
     "base",  # what AutoModel builds: no task head
     "untied-head",  # the checkpoint's class, with a tied output projection counted apart from the input embedding
+    "learned",  # the checkpoint's class without parameters that are computed and never trained (sinusoidal positions)
     "non-embedding",  # the checkpoint's class without any embedding and without the language-model head
 )
 
@@ -40,7 +41,8 @@ class BundledModel:
     `config` holds the arguments of the transformers config class of `model_type`, in the format of transformers 5.
     `unset` names the arguments that the checkpoint sets to nothing although the class has a default: TOML has no null.
     `published_parameters` is what `published_source` prints, `published_precision` half a unit of its last digit
-    (0: exact), and `published_counts` what that number includes, one of `PUBLISHED_COUNTS`.
+    (0: exact; a whole unit where digits were cut off), and `published_counts` what that number includes, one of
+    `PUBLISHED_COUNTS`.
 
     >>> find_bundled("bert-base-uncased").name
     'google-bert/bert-base-uncased'
@@ -120,6 +122,8 @@ def count_parameters(model: BundledModel, counts: str) -> int:
     module = _build_on_meta(model, base=counts == "base")
     # parameters() yields a shared parameter once, so what is tied counts once.
     total = sum(parameter.numel() for parameter in module.parameters())
+    if counts == "learned":
+        return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     if counts == "untied-head":
         embeddings = {id(parameter) for parameter in _embedding_parameters(module)}
         return total + sum(p.numel() for p in _head_parameters(module) if id(p) in embeddings)

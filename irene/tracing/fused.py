@@ -9,7 +9,7 @@ experiments/leaves-against-profiler.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest import mock
 
@@ -24,15 +24,23 @@ _DELEGATED = ("flash", "efficient", "cudnn")
 
 
 @contextmanager
-def fast_paths() -> Iterator[None]:
-    """Meta tensors count as a GPU's in the modules that have a fast path, and its fused operators are written out."""
+def fast_paths(keeps_padding: Callable[[], None]) -> Iterator[None]:
+    """Meta tensors count as a GPU's in the modules that have a fast path, and its fused operators are written out.
+
+    With a padding mask whose rows end in padding, the encoder packs its sequences into a nested tensor. Their lengths
+    are data, so they stay padded, and `keeps_padding` is told.
+    """
+
+    def asks_for_packing(*_: torch.Tensor) -> bool:
+        keeps_padding()
+        return False
+
     with (
         # The modules ask whether a tensor is on the CPU, a CUDA device, or the device that this names.
         mock.patch.object(torch.utils.backend_registration, "_privateuse1_backend_name", "meta"),
         mock.patch.object(torch, "_transformer_encoder_layer_fwd", encode_layer),
         mock.patch.object(torch, "_native_multi_head_attention", attend),
-        # With a padding mask the encoder packs sequences into a nested tensor, whose lengths are data: it stays padded.
-        mock.patch.object(torch, "_nested_tensor_from_mask_left_aligned", lambda *_: False),
+        mock.patch.object(torch, "_nested_tensor_from_mask_left_aligned", asks_for_packing),
     ):
         yield
 

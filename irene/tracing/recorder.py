@@ -15,6 +15,7 @@ import torch
 from irene.errors import Untraceable
 from irene.model_tree.tree import Node
 from irene.primitives.call import Call
+from irene.tracing.attention import leaf_type
 from irene.tracing.encoding import encode, spec_of, storage_key
 
 
@@ -63,6 +64,7 @@ class Recorder:
         self.root: Node | None = None
         self.paused = False
         self.assumes = False  # whether a value was read that follows from balanced experts
+        self.keeps_padding = False  # whether sequences stay padded that a GPU might pack
         self.lifted = 0
         self.last_path = ""
         self._parameters: dict[int, dict[int, int]] = {}
@@ -136,7 +138,7 @@ class Recorder:
         index = frame.op_counts.get(name, 0)
         frame.op_counts[name] = index + 1
         weight_ids = tuple([self.weights[key] for key in question.storages if key in self.weights])
-        frame.children.append(Node("primitive", frame.path, call.op, (), call, index, 0, weight_ids))
+        frame.children.append(Node("primitive", frame.path, leaf_type(call), (), call, index, 0, weight_ids))
 
     def record_hidden(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: torch.Tensor) -> None:
         """A call that torch made below the level that a mode sees."""

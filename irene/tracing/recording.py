@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +20,10 @@ from irene.tracing.fused import fast_paths
 from irene.tracing.recorder import Recorder
 
 _BALANCED = "Its path depends on which experts the router chooses: each is taken to be chosen equally often."
+_PADDED = (
+    "An encoder got a padding mask and is shown padded; on a GPU torch may pack its sequences by their true lengths, "
+    "which are data, and then does less work."
+)
 
 
 def record_call(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Node:
@@ -46,7 +52,8 @@ def record_with_notes(
         raise Untraceable(f"{place} cannot be traced: {reason}") from error
     if recorder.root is None:
         raise Untraceable(f"Calling {type(module).__name__} showed no call of a torch.nn.Module; is it compiled?")
-    return recorder.root, (_BALANCED,) if recorder.assumes else ()
+    assumed = {_BALANCED: recorder.assumes, _PADDED: recorder.keeps_padding}
+    return recorder.root, tuple(note for note, holds in assumed.items() if holds)
 
 
 @contextmanager
@@ -59,7 +66,7 @@ def _recording(recorder: Recorder) -> Iterator[None]:
         post = hooks.register_module_forward_hook(lambda _, __, out: recorder.leave(out), always_call=True)
         stack.callback(post.remove)
         stack.enter_context(_without_collections())
-        stack.enter_context(fast_paths())
+        stack.enter_context(fast_paths(partial(setattr, recorder, "keeps_padding", True)))
         stack.enter_context(watched_constants(partial(record_list_index, recorder)))
         stack.enter_context(torch.inference_mode())
         stack.enter_context(DispatchRecorder(recorder))
@@ -83,4 +90,15 @@ def _reason_of(error: Exception) -> str:
     if isinstance(error, NotImplementedError):  # what torch raises where a meta tensor would need data
         first = lines[0].split(". ")[0][:120]
         return f"it needs the values of a tensor, which are unknown without running it ({first})."
+    if isinstance(error, IndexError) and _raised_in(error) == "cache_utils.py":
+        return (
+            "its key-value cache has fewer layers than its decoder. transformers makes one for each of the config's "
+            "num_hidden_layers, which counts the encoder's here: set num_hidden_layers to the number of decoder layers."
+        )
     return f"{type(error).__name__}: {lines[0][:300]}"
+
+
+def _raised_in(error: Exception) -> str:
+    """The name of the file that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return Path(frames[-1].filename).name if frames else ""

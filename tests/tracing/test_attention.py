@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
+from irene.model_tree.serialization import tree_from_json, tree_to_json
+from irene.reporting.rendering import render
+from irene.reporting.work_table import work_table
 from irene.tracing import trace
 from irene.tracing.attention import attend_on_meta
 
@@ -45,6 +48,26 @@ def test_layout(dtype: torch.dtype, size: int, masked: bool, plain: bool, stride
     query = query.contiguous() if plain else query
     mask = torch.ones(1, 1, 32, 32, dtype=torch.bool, device="meta") if masked else None
     assert attend_on_meta(query, query, query, mask).stride() == strides
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "is_causal", "family"),
+    [
+        (torch.bfloat16, 64, True, "cudnn"),
+        (torch.bfloat16, 66, True, "flash"),
+        (torch.float32, 64, False, "efficient"),
+        (torch.float64, 64, False, "math"),
+    ],
+)
+def test_the_leaf_names_its_kernels(dtype: torch.dtype, size: int, is_causal: bool, family: str) -> None:
+    class Attention(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return scaled_dot_product_attention(x, x, x, is_causal=is_causal)
+
+    tree = trace(Attention(), torch.empty(1, 2, 16, size, dtype=dtype))
+    assert [leaf.type for leaf in tree.root.leaves] == [f"aten.scaled_dot_product_attention.default[{family}]"]
+    assert f"scaled_dot_product_attention#0 [{family}]" in render(work_table(tree))
+    assert tree_from_json(tree_to_json(tree)) == tree
 
 
 @pytest.mark.parametrize(("dtype", "is_view"), [("bfloat16", True), ("float64", False)])

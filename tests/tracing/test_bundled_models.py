@@ -123,6 +123,9 @@ def test_each_way_of_counting_counts_what_it_says() -> None:
     assert count_parameters(gpt2, "non-embedding") == total - embeddings - 1_024 * 768
     # Pythia's head is a matrix of its own; its authors print this total without both.
     assert count_parameters(bundled("pythia-160m"), "non-embedding") == 85_056_000
+    # Pegasus keeps two tables of 1,024 sinusoidal positions among its parameters.
+    pegasus = bundled("pegasus-large")
+    assert count_checkpoint_parameters(pegasus) - count_parameters(pegasus, "learned") == 2 * 1_024 * 1_024
     with pytest.raises(BadConfig, match="active"):
         count_parameters(gpt2, "active")
 

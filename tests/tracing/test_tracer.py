@@ -17,9 +17,10 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig
 
 import irene
-from irene.errors import BadInput, UnknownName
+from irene.errors import BadInput, UnknownName, Untraceable
 from irene.model_tree.serialization import tree_to_json
 from irene.model_tree.tree import ModelTree, Workload
 from irene.primitives.work import count_work
@@ -217,6 +218,18 @@ def test_unknown_names_in_a_workload(options: dict[str, str], words: str) -> Non
 def test_what_is_no_model(thing: object) -> None:
     with pytest.raises(BadInput, match=f"got {type(thing).__name__}"):
         trace(thing)
+
+
+def test_a_cache_with_too_few_layers_says_what_to_change() -> None:
+    """Blenderbot's config gives the encoder's layers for the cache of its decoder."""
+    sizes = {"d_model": 32, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "vocab_size": 64}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = AutoConfig.for_model("blenderbot", encoder_layers=1, decoder_layers=3, **sizes, **heads)
+    with pytest.raises(Untraceable, match="set num_hidden_layers to the number of decoder layers"):
+        trace(config, task="causal-lm", seq_len=8)
+    config.num_hidden_layers = 3
+    paths = {node.path for node in trace(config, task="causal-lm", seq_len=8).root.walk()}
+    assert "model.decoder.layers.2" in paths
 
 
 def test_names_load_on_first_use() -> None:
