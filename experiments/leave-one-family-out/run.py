@@ -16,11 +16,13 @@ from irene.dataset.summary import label_runs
 from irene.dataset.summary import to_markdown as frame_to_markdown
 from irene.evaluation import judge_dataset
 from irene.evaluation.error_table import tabulate_errors, to_markdown
+from irene.evaluation.held_out import save_held_out
 from irene.evaluation.noise import regime_of, tabulate_noise
+from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-BEGIN, END = "<!-- written by run.py: begin -->", "<!-- written by run.py: end -->"
+BUILD = ROOT / "build"  # other experiments judge by the same folds
 FRONT_MARKS = ("<!-- errors: begin -->", "<!-- errors: end -->")
 CASE_COLUMNS = [
     "held_out", "family", "level", "kind", "name", "model", "path", "batch_size", "seq_len", "dtype", "execution",
@@ -50,6 +52,7 @@ def main() -> None:
     for seed in options.seeds:
         print(f"seed {seed}", file=sys.stderr)
         judged[seed] = judge_dataset(options.data, seed, reserve=options.reserve, jobs=options.jobs)
+        save_held_out(judged[seed], options.data, BUILD / f"held-out{f'-seed-{seed}' if seed else ''}.parquet", seed)
     first = judged[options.seeds[0]]
     table = tabulate_errors(first)
     seeds = compare_seeds({seed: tabulate_errors(cases) for seed, cases in judged.items()})
@@ -73,9 +76,10 @@ def main() -> None:
 
 
 def main_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """What the README shows: energy everywhere, time of primitives; sites part by part, without the 20 us rows."""
-    energy = (table["quantity"] == "energy") | ((table["quantity"] == "time") & (table["level"] == "primitive"))
-    brief = (table["held_out"] != "site") | ((table["part"] != "all") & (table["regime"] == "all"))
+    """What the README shows: energy everywhere, time of primitives; sites part by part, above 20 us."""
+    energy = table["quantity"].str.startswith("energy")
+    energy |= (table["quantity"] == "time") & (table["level"] == "primitive")
+    brief = (table["held_out"] != "site") | ((table["part"] != "all") & (table["regime"] == "above 20 us"))
     return table[energy & brief]
 
 
@@ -126,19 +130,15 @@ def compare_seeds(tables: dict[int, pd.DataFrame]) -> pd.DataFrame:
 
 
 def front_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """What the project's front page shows: energy, families held out, the reserve apart; primitives above 20 us."""
-    energy = table[(table["quantity"] == "energy") & (table["held_out"] != "site")]
-    brief = energy[(energy["level"] != "primitive") | (energy["regime"] == "above 20 us")]
-    columns = ["held_out", "level", "execution", "regime", "cases", "families", "family_mean_mape_pct", "p90_ape_pct"]
-    columns += ["coverage_pct", "noise_floor_pct", "card_noise_pct"]
+    """What the project's front page shows: wholes with families held out, the reserve apart; primitives with sites."""
+    wholes = (table["level"] != "primitive") & table["quantity"].str.startswith("energy")
+    parts = (table["held_out"] == "site") & (table["part"] != "all") & (table["regime"] == "above 20 us")
+    border = table["regime"].str.startswith("border")
+    watched_modules = (table["level"] == "module") & (table["quantity"] != "energy")
+    brief = table[(wholes & ~border & ~watched_modules) | (parts & (table["quantity"] != "power"))]
+    columns = ["held_out", "level", "part", "quantity", "execution", "regime", "cases", "families"]
+    columns += ["family_mean_mape_pct", "p90_ape_pct", "coverage_pct", "noise_floor_pct", "card_noise_pct"]
     return brief[[*columns, *(name for name in table.columns if name.startswith(("power_cap", "flop_", "sum_of")))]]
-
-
-def write_between_marks(readme: Path, markdown: str, begin: str = BEGIN, end: str = END) -> None:
-    """Replace what stands between two marks of a README."""
-    before, rest = readme.read_text("utf-8").split(begin)
-    after = rest.split(end)[1]
-    readme.write_text(f"{before}{begin}\n\n{markdown.rstrip()}\n\n{end}{after}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ def load_held_out(dataset_dir: str | Path, cases_file: str | Path, seed: int = 0
     They are read from `cases_file` (Parquet) if that was made from the same rows by the same code with the same seed,
     else judged, which takes minutes, and written there. The reserved families are not among them. Raises BadDataset.
     """
-    import pyarrow as pa
     from pyarrow import parquet
 
     path = Path(cases_file)
@@ -35,10 +34,22 @@ def load_held_out(dataset_dir: str | Path, cases_file: str | Path, seed: int = 0
         cases: pd.DataFrame = parquet.read_table(path).to_pandas()
         return cases
     judged = _judge(dataset_dir, seed, jobs)
-    table = pa.Table.from_pandas(judged, preserve_index=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: stamp}), path)
+    save_held_out(judged, dataset_dir, path, seed)
     return judged
+
+
+def save_held_out(judged: pd.DataFrame, dataset_dir: str | Path, cases_file: str | Path, seed: int = 0) -> None:
+    """Keep judged cases, as `judge_dataset` gives them for these rows and this seed, for `load_held_out`."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from irene.evaluation.cross_validation import FAMILY
+
+    path = Path(cases_file)
+    table = pa.Table.from_pandas(judged[judged["held_out"] == FAMILY], preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), _KEY: _stamp(Path(dataset_dir), seed)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(table.replace_schema_metadata(metadata), path)
 
 
 def _judge(dataset_dir: str | Path, seed: int, jobs: int) -> pd.DataFrame:

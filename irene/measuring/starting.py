@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from irene.dataset.journal import MANIFEST, read_manifest, write_manifest
+from irene.measuring.counter import measure_counter_period, measure_idle_power
 from irene.measuring.host_costs import measure_host_costs, measure_module_call
 from irene.measuring.machine import Machine
 from irene.measuring.plan import Plan
-from irene.measuring.window import measure_counter_period, measure_idle_power
 
 
 def note_start(directory: Path, plan: Plan, machine: Machine) -> bool:

@@ -6,9 +6,7 @@
                           ^ first tick inside                              ^ last tick inside
 ```
 
-A tick is a new value of the counter. Ticks come about every 100 ms, so a slope is taken from tick to tick, and calls
-are interpolated at the ticks' times. In a call longer than 50 ms the power is not uniform: there the window is cut at
-call boundaries, and the counter is interpolated instead.
+A tick is a new value of the counter; how joules follow from ticks is in `slope.py`.
 """
 
 from __future__ import annotations
@@ -17,50 +15,27 @@ import random
 import statistics
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import pairwise, repeat
+from itertools import repeat
 from operator import or_
 
-from irene.errors import MeterError, NoMeasurement
+from irene.errors import NoMeasurement
+from irene.measuring.counter import MIN_POLL_S
+from irene.measuring.slope import (
+    LONG_CALL_S,
+    LONG_CALLS_MIN,
+    LONG_WINDOW_S,
+    Log,
+    Sample,
+    compute_slope,
+    find_ticks,
+)
 from irene.meters.reading import DeviceState, Meter
 
-Sample = tuple[float, float]  # (time_s, energy_j)
-CallCount = tuple[float, int]  # (time_s, calls_done)
-
-LONG_CALL_S = 0.05
-LONG_CALLS_MIN = 10
-LONG_WINDOW_S = 2.0
 SYNCHRONISE_S = (0.013, 0.029)  # drawn at random between: a fixed interval could resonate with the counter's updates
-_MIN_POLL_S = 0.001  # where a read is quicker than on the virtual machine seen, polling faster tells nothing more
-_SHARP_S = 0.01  # two of Python's switch intervals: a thread waits so long for calls that keep the interpreter
 _FIRST_STATE_TICK = 4  # utilisation is an average of up to 1 s: before, it still contains the time before the calls
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """What one window recorded: every poll of the counter, and the calls done at every synchronisation.
-
-    A poll's time is the moment before the read. Where inside the read the value is taken is unknown, but it is the same
-    for all of them, so it shifts every tick alike and leaves differences untouched.
-    """
-
-    samples: tuple[Sample, ...]
-    calls: tuple[CallCount, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WindowResult:
-    """Energy (J), duration (s) and power (W) of one call over one interval: energy_j = power_w * duration_s."""
-
-    energy_j: float
-    duration_s: float
-    power_w: float
-    calls: float
-    window_s: float
-    ticks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,71 +61,6 @@ class WindowMeasurement:
     temperature_after_c: float | None
     memory_used_bytes: int | None
     host_cpu_pct: float
-
-
-def find_ticks(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """The counter's updates: (estimated time in s, value in J).
-
-    A value first seen by one poll was written between the poll before and this one; the middle is the best estimate,
-    wrong by half the distance at most. A tick whose two polls lie far apart (the thread was held up) is left out: the
-    energy is in the next one anyway.
-
-    >>> find_ticks([(0.000, 5.0), (0.004, 5.0), (0.008, 6.0), (0.012, 6.0)])
-    ((0.006, 6.0),)
-    """
-    changes = [(a, b) for a, b in pairwise(samples) if b[1] != a[1]]
-    if not changes:
-        return ()
-    widest_s = max(_SHARP_S, 4 * statistics.median(b[0] - a[0] for a, b in changes))
-    return tuple(((a[0] + b[0]) / 2, b[1]) for a, b in changes if b[0] - a[0] <= widest_s)
-
-
-def compute_slope(
-    ticks: Sequence[Sample],
-    call_log: Sequence[CallCount],
-    *,
-    long_calls: bool,
-    min_ticks: int = 10,
-    min_window_s: float = 0.0,
-) -> WindowResult:
-    """Energy, duration and power of one call, all three over exactly the same interval.
-
-    `ticks` are the counter's updates (time_s, energy_j), `call_log` the calls done at times right after a
-    synchronisation. Normally the interval is from the first tick to the last one inside the log, and calls are
-    interpolated; with `long_calls`, from the first to the last logged call boundary between ticks, at least 2 s and 10
-    calls, and the counter is interpolated.
-
-    Raises NoMeasurement, with the numbers, for less than that, or no difference. Raises MeterError for a counter that
-    runs backwards: its range is not known here, so unwrapping would invent energy; a meter that knows it unwraps.
-
-    >>> ticks = [(0.05 + 0.1 * i, 30.0 * i) for i in range(11)]
-    >>> compute_slope(ticks, [(0.0, 0), (1.2, 600)], long_calls=False).energy_j
-    0.6
-    """
-    for (time_s, energy_j), (next_s, next_j) in pairwise(ticks):
-        if next_j < energy_j or next_s <= time_s:
-            raise MeterError(
-                f"The energy counter ran backwards: {energy_j:.3f} J at {time_s:.3f} s, then {next_j:.3f} J at "
-                f"{next_s:.3f} s (it wrapped, or the driver was reloaded); measure this case again."
-            )
-    if long_calls:
-        points = [p for p in call_log if ticks and ticks[0][0] <= p[0] <= ticks[-1][0]]
-        start_s, end_s = (points[0][0], points[-1][0]) if points else (0.0, 0.0)
-        min_calls, min_window_s = LONG_CALLS_MIN, max(LONG_WINDOW_S, min_window_s)
-    else:
-        inside = [t for t in ticks if call_log and call_log[0][0] <= t[0] <= call_log[-1][0]]
-        start_s, end_s = (inside[0][0], inside[-1][0]) if inside else (0.0, 0.0)
-        min_calls = 0
-    count = sum(start_s <= t[0] <= end_s for t in ticks) if end_s > start_s else 0
-    span_s = end_s - start_s
-    calls = _interpolate(call_log, end_s) - _interpolate(call_log, start_s) if span_s > 0 else 0.0
-    energy_j = _interpolate(ticks, end_s) - _interpolate(ticks, start_s) if span_s > 0 else 0.0
-    if count < min_ticks or span_s < min_window_s or calls < min_calls or calls <= 0 or energy_j <= 0:
-        raise NoMeasurement(
-            f"No measurement: {count} counter ticks (at least {min_ticks}), {span_s:.3f} s (at least {min_window_s:.3f}"
-            f"), {calls:.1f} calls (at least {min_calls}, above 0), {energy_j:.3f} J (above 0); measure for longer."
-        )
-    return WindowResult(energy_j / calls, span_s / calls, energy_j / span_s, calls, span_s, count)
 
 
 def measure_window(
@@ -244,38 +154,6 @@ def measure_window(
     )
 
 
-def measure_counter_period(
-    meter: Meter,
-    *,
-    ticks: int = 20,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> tuple[float, float]:
-    """Measure the counter: (median time between its updates, median time of one read), both in s; about 2 s long.
-
-    Raises NoMeasurement if it does not tick.
-    """
-    samples, reads_s = _poll(meter, 0.0, ticks + 1, clock, sleep)
-    times_s = [tick[0] for tick in find_ticks(samples)]
-    return statistics.median(b - a for a, b in pairwise(times_s)), statistics.median(reads_s)
-
-
-def measure_idle_power(
-    meter: Meter,
-    seconds: float = 2.0,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> float:
-    """Measure the power while nothing is called, W, from the counter's first tick to its last.
-
-    Raises NoMeasurement if the counter ticks less than ten times.
-    """
-    samples, _ = _poll(meter, seconds, 11, clock, sleep)
-    # The whole time counts as one call, so that the rules and the errors are those of every other window.
-    return compute_slope(find_ticks(samples), [(samples[0][0], 0), (samples[-1][0], 1)], long_calls=False).power_w
-
-
 class _Batches:
     """Runs calls, as many between two synchronisations as take 13 to 29 ms; no clock is read in between."""
 
@@ -348,8 +226,8 @@ class _Reader(threading.Thread):
             energy_j = meter.read_energy_j()
             samples.append((time_s, energy_j))
             if len(samples) == 1 or energy_j == samples[-2][1]:
-                if clock() - time_s < _MIN_POLL_S:
-                    self._stopped.wait(_MIN_POLL_S)
+                if clock() - time_s < MIN_POLL_S:
+                    self._stopped.wait(MIN_POLL_S)
                 continue
             self.changes += 1
             if self.changes > 1:
@@ -366,33 +244,6 @@ class _Reader(threading.Thread):
     def _has_time(self, shortest_s: float) -> bool:
         # Where a state takes too long to be ready for the next tick, one is read nevertheless: it costs one tick.
         return not self.states or self._state_cost_s < 0.6 * shortest_s
-
-
-def _poll(
-    meter: Meter, seconds: float, ticks: int, clock: Callable[[], float], sleep: Callable[[float], None]
-) -> tuple[list[Sample], list[float]]:
-    samples: list[Sample] = []
-    reads_s: list[float] = []
-    changes, start_s = 0, clock()
-    while changes < ticks or clock() - start_s < seconds:
-        time_s = clock()
-        energy_j = meter.read_energy_j()
-        reads_s.append(clock() - time_s)
-        changes += bool(samples) and energy_j != samples[-1][1]
-        samples.append((time_s, energy_j))
-        if time_s - start_s > seconds + 6.0 + 0.3 * ticks:
-            waited_s = time_s - start_s
-            raise NoMeasurement(f"{meter.name}: only {changes} counter ticks in {waited_s:.1f} s, expected {ticks}.")
-        if reads_s[-1] < _MIN_POLL_S:
-            sleep(_MIN_POLL_S)
-    return samples, reads_s
-
-
-def _interpolate(points: Sequence[tuple[float, float]], time_s: float) -> float:
-    """Linear between two points; `time_s` lies inside."""
-    after = min(max(bisect_right(points, (time_s, float("inf"))), 1), len(points) - 1)
-    (t0, y0), (t1, y1) = points[after - 1], points[after]
-    return y1 if t1 == t0 else y0 + (y1 - y0) * (time_s - t0) / (t1 - t0)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -23,6 +23,7 @@ from irene.predictor.leaf_table import LeafTable, effective_dtype, fingerprint, 
 from irene.predictor.runtime import RuntimeFeatures
 from irene.predictor.tree_leaves import TreeLeaves, tabulate_leaves
 from irene.primitives.call import Call
+from irene.primitives.kinds import launches_kernel
 from irene.primitives.sites import site_of_call
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def gather_primitives(rows: pd.DataFrame, spec: DeviceSpec) -> PrimitiveData:
         dtype=object
     ):
         call = Call.from_json(json.loads(signature))
+        if not launches_kernel(call):  # replayed all the same, but its time is no time
+            continue
         dtype, cold = effective_dtype(call, workload_dtype), bool(weights == "cold")
         key = fingerprint(call, dtype, cold)
         found.setdefault(key, (call, dtype, cold))

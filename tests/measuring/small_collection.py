@@ -19,9 +19,10 @@ import pytest
 from irene.dataset.journal import read_journal_rows
 from irene.measuring import collecting, starting
 from irene.measuring.collecting import collect
+from irene.measuring.counter import measure_counter_period, measure_idle_power
 from irene.measuring.plan import ModelCase, PrimitiveCase, load_plan, save_primitive_cases
 from irene.measuring.references import Reference
-from irene.measuring.window import measure_counter_period, measure_idle_power, measure_window
+from irene.measuring.window import measure_window
 from irene.model_tree.tree import Workload
 from irene.primitives.call import Call, TensorSpec
 from tests.measuring.fake_machine import FakeMachine

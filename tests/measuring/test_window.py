@@ -14,15 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irene.errors import MeterError, NoMeasurement, NotSupported
-from irene.measuring.window import (
-    CallCount,
-    Sample,
-    compute_slope,
-    find_ticks,
-    measure_counter_period,
-    measure_idle_power,
-    measure_window,
-)
+from irene.measuring.counter import measure_counter_period, measure_idle_power
+from irene.measuring.slope import CallCount, Sample, compute_slope, find_ticks
+from irene.measuring.window import measure_window
 from irene.meters import DeviceState, SimulatedMeter, VirtualClock
 
 SEEDS = st.integers(0, 2**32 - 1)
