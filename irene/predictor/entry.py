@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from irene.errors import BadInput, UnknownName
-from irene.hardware.spec import load_device
+from irene.hardware.spec import DeviceSpec, load_device
 from irene.model_tree.serialization import is_saved_tree, load_tree
 from irene.model_tree.tree import ModelTree
 from irene.predictor.bundle import load_bundle, save_bundle, shipped_bundle
 from irene.predictor.prediction import Prediction
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import RuntimeFeatures
+from irene.primitives.call import DTYPE_BYTES
+
+_STORED_AS = {"tf32": "float32"}  # a setting, not a storage
 
 
 def predict(
@@ -59,7 +63,19 @@ def predict(
         model, example_inputs, task=task, batch_size=batch_size, seq_len=seq_len, decoder_seq_len=decoder_seq_len,
         dtype=dtype, execution=execution, new_tokens=new_tokens,
     )  # fmt: skip
+    _warn_if_too_large(tree, fitted.spec)
     return fitted.predict(tree, runtime)
+
+
+def _warn_if_too_large(tree: ModelTree, spec: DeviceSpec) -> None:
+    """Warn where the weights alone do not fit into the device: the number is one that nobody can measure."""
+    weight_bytes = tree.root.parameters * DTYPE_BYTES[_STORED_AS.get(tree.workload.dtype, tree.workload.dtype)]
+    if weight_bytes > spec.memory_bytes:
+        warnings.warn(
+            f"{tree.model}: {weight_bytes / 1e9:.0f} GB of weights do not fit into the "
+            f"{spec.memory_bytes / 1e9:.0f} GB of one {spec.name}; the prediction is for one that could hold them.",
+            stacklevel=3,
+        )
 
 
 def train(dataset_dir: str | Path, output: str | Path, *, device: str = "h200") -> Path:

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig
+from transformers import BertConfig, LlamaConfig
 
 import irene
 from irene.errors import BadInput, UnknownName
@@ -111,6 +111,12 @@ def test_every_dtype_mode_was_measured() -> None:
     tf32, single = (irene.predict("bert-base-uncased", batch_size=8, dtype=d) for d in ("tf32", "float32"))
     assert tf32.provenance_shares["transferred"] == single.provenance_shares["transferred"] == 0
     assert tf32.energy_j < single.energy_j
+
+
+def test_weights_that_fit_no_device_are_warned_about() -> None:
+    config = LlamaConfig(hidden_size=16384, intermediate_size=53248, num_hidden_layers=60, num_attention_heads=128)
+    with pytest.warns(UserWarning, match=r"GB of weights do not fit into the \d+ GB of one h200"):
+        irene.predict(config, seq_len=8)
 
 
 def test_any_module(bert: Prediction) -> None:
