@@ -66,6 +66,12 @@ def _to_model_card(prediction: Prediction, site: Site | None) -> str:
     return prediction_to_model_card(prediction, site)
 
 
+def _to_irene_2021(prediction: Prediction, site: Site | None) -> str:
+    from irene.reporting.irene_2021_tree import prediction_to_irene_2021
+
+    return json.dumps(prediction_to_irene_2021(prediction), separators=(",", ":"))
+
+
 # A new format is one more line here; the command line offers what it finds.
 FILE_FORMATS: dict[str, Callable[[Prediction, Site | None], str | bytes]] = {
     "json": _to_json,
@@ -75,4 +81,5 @@ FILE_FORMATS: dict[str, Callable[[Prediction, Site | None], str | bytes]] = {
     "speedscope": _to_speedscope,
     "markdown": _to_markdown,
     "model-card": _to_model_card,
+    "irene-2021": _to_irene_2021,
 }
