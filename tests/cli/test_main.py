@@ -72,7 +72,7 @@ def test_version_and_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["predict", "gpt2", "--decoder-seq-len", "0"], "--decoder-seq-len must be at least 1"),
         (["predict", "gpt2", "--new-tokens", "-1"], "--new-tokens must be at least 0, got -1."),
         (["predict", "gpt2", "--depth", "-1"], "--depth must be at least 0"),
-        (["predict", "gpt2", "--format", "xml"], "Unknown format 'xml'. Expected one of: csv, irene-2021, json, markdown,"),
+        (["predict", "gpt2", "--format", "xml"], "Unknown format 'xml'. Expected one of: csv, irene-2021, json,"),
         (["predict", "gpt2", "--format", "jsn"], "Did you mean 'json'?"),
         (["predict", "gpt2", "--device", "h20"], "Unknown device 'h20'. Did you mean 'h200'?"),
         (["predict", "gpt2", "--colour", "red"], "No such option"),
