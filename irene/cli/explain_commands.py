@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,10 +13,6 @@ from irene.cli.output import write_output
 from irene.cli.predicting import load_if_saved, predict_as_asked
 from irene.errors import BadInput
 
-if TYPE_CHECKING:
-    pass
-
-Bundle = Annotated[str | None, typer.Option("--predictor", metavar="BUNDLE", help="A bundle written by 'irene train'.")]
 Unfold = Annotated[bool, typer.Option("--unfold", help="A row for each layer, also where layers are equal.")]
 Compared = Annotated[
     list[str],
@@ -38,7 +34,7 @@ def print_explanation(
     task: opt.Task = None,
     execution: opt.Execution = None,
     new_tokens: opt.NewTokens = None,
-    predictor: Bundle = None,
+    predictor: opt.Predictor = None,
     depth: opt.Depth = None,
     top: Annotated[int, typer.Option("--top", help="Rows of each list in the table.")] = 10,
     unfold: Unfold = False,
@@ -93,7 +89,7 @@ def print_comparison(
     task: opt.Task = None,
     execution: opt.Execution = None,
     new_tokens: opt.NewTokens = None,
-    predictor: Bundle = None,
+    predictor: opt.Predictor = None,
     unfold: Unfold = False,
     file_format: opt.Format = "table",
     output: opt.Output = None,

@@ -18,7 +18,10 @@ DEFAULT_DEPTH = 3
 
 PredictionFormat = Annotated[
     str,
-    typer.Option("--format", help="table, json, csv, parquet, markdown, model-card, perfetto (a trace) or speedscope."),
+    typer.Option(
+        "--format",
+        help="table, json, csv, parquet, markdown, model-card, perfetto (a trace), speedscope, or irene-2021 (a tree).",
+    ),
 ]
 
 
