@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import itertools
 import math
 import random
 import threading
@@ -170,6 +171,17 @@ def test_counter_period_and_idle_power_on_a_virtual_clock() -> None:
     period_s, read_s = measure_counter_period(meter, clock=clock, sleep=clock.sleep)
     assert period_s == pytest.approx(0.1, rel=0.1) and read_s == pytest.approx(0.0035)
     assert measure_idle_power(meter, 3.0, clock=clock, sleep=clock.sleep) == pytest.approx(119.5, rel=5e-3)
+
+
+def test_idle_power_waits_for_enough_ticks_where_the_polling_is_held_up() -> None:
+    clock = VirtualClock()
+    meter = SimulatedMeter(lambda t: 119.5, clock=clock, read_duration_s=0.0)
+    naps = itertools.count(1)
+
+    def sleep(_: float) -> None:  # a busy machine: a rest in twenty takes 30 ms; four changes in ten are seen late
+        clock.sleep(0.03 if next(naps) % 20 == 0 else 0.002)
+
+    assert measure_idle_power(meter, 0.5, clock=clock, sleep=sleep) == pytest.approx(119.5, rel=0.03)
 
 
 def test_a_counter_that_stands_still_gives_up() -> None:
