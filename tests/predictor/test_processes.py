@@ -75,7 +75,7 @@ print(json.dumps([irene.predict(sys.argv[1]).energy_j for _ in range(2)]))
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory of this process is read from /proc")
 def test_the_largest_model_is_quick_and_small() -> None:
-    """Llama-3.1-405B, 1 x 2048: under 1.5 s (the best of three: the machine may be busy) and 1 GiB of extra memory."""
+    """Llama-3.1-405B, 1 x 2048: under 1.5 s of processor time (the machine may be busy) and 1 GiB of extra memory."""
     code = """
 import json, time
 import torch, transformers, xgboost, pandas
@@ -84,9 +84,9 @@ def peak_bytes():  # not getrusage: a child may inherit its parent's peak
     return 1024 * next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM"))
 before, times_s = peak_bytes(), []
 for _ in range(3):
-    start = time.perf_counter()
+    start = time.process_time()
     p = irene.predict("meta-llama/Llama-3.1-405B", batch_size=1, seq_len=2048)
-    times_s.append(time.perf_counter() - start)
+    times_s.append(time.process_time() - start)
 print(json.dumps([min(times_s), peak_bytes() - before, len(p.flat)]))
 """
     best_s, extra_bytes, nodes = run(code)
