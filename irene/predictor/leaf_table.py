@@ -115,6 +115,7 @@ def effective_dtype(call: Call, workload_dtype: str) -> str:
     return own
 
 
+@lru_cache(maxsize=50_000)
 def fingerprint(call: Call, dtype: str, cold: bool) -> str:
     """Short stable identity of a measured case: same call, dtype mode and weights."""
     text = f"{dtype}|{'cold' if cold else 'hot'}|{call.signature}"

@@ -16,7 +16,7 @@ import numpy as np
 from irene import __version__
 from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec, load_device
-from irene.predictor.aggregation import AggregationCase, Weights, fit_weights, weight_features
+from irene.predictor.aggregation import AggregationCase, fit_weights, weight_features
 from irene.predictor.domain import make_domain
 from irene.predictor.host_model import HostModel, make_host_model
 from irene.predictor.intervals import WITH_RUNTIME, Intervals, calibrate
@@ -64,7 +64,7 @@ def fit(rows: pd.DataFrame, seed: int = 0, device: str = "h200") -> Predictor:
         spec=spec,
         leaves=_fit_leaves(primitives, spec, seed),
         host=host,
-        weights=_fit_weights(wholes, out_of_fold, spec),
+        weights=fit_weights(_aggregation_cases(wholes, out_of_fold, spec), spec.context_idle_power_w),
         runtime=_fit_runtime(wholes, placed, spec),
         intervals=_calibrate(primitives, by_site, wholes, placed, spec),
         domain=make_domain(primitives.timed, primitives.metered),
@@ -96,8 +96,10 @@ def _fit_host(rows: pd.DataFrame, primitives: PrimitiveData, wholes: Sequence[Me
     return replace(host, factor=float(np.median([np.median(values) for values in ratios.values()])))
 
 
-def _fit_weights(wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], spec: DeviceSpec) -> Weights:
-    """On GPU-bound and captured cases: where the host decides, they would teach the weights its noise."""
+def _aggregation_cases(
+    wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], spec: DeviceSpec
+) -> list[AggregationCase]:
+    """GPU-bound and captured wholes: where the host decides, they would teach the weights its noise."""
     cases: list[AggregationCase] = []
     for whole, values in zip(wholes, alone, strict=True):
         if whole.execution == "eager" and whole.gpu_utilization_pct < _GPU_BOUND_PCT:
@@ -116,17 +118,18 @@ def _fit_weights(wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], s
                 family=whole.family,
             )
         )
-    return fit_weights(cases, spec.context_idle_power_w)
+    return cases
 
 
 def _place_held_out(
     wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], host: HostModel, spec: DeviceSpec
 ) -> list[Placement]:
     """Each whole as predicted without its family: neither its leaves nor the weights have seen it."""
-    weights = {}
-    for family in sorted({whole.family for whole in wholes}):
-        others = [(whole, values) for whole, values in zip(wholes, alone, strict=True) if whole.family != family]
-        weights[family] = _fit_weights([w for w, _ in others], [values for _, values in others], spec)
+    cases, idle_w = _aggregation_cases(wholes, alone, spec), spec.context_idle_power_w
+    weights = {
+        family: fit_weights([case for case in cases if case.family != family], idle_w)
+        for family in sorted({whole.family for whole in wholes})
+    }
     return [
         place_leaves(whole.leaves, values, weights[whole.family], host, whole.execution, spec)
         for whole, values in zip(wholes, alone, strict=True)
