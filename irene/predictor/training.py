@@ -21,7 +21,7 @@ from irene.predictor.domain import make_domain
 from irene.predictor.host_model import HostModel, make_host_model
 from irene.predictor.intervals import WITH_RUNTIME, Intervals, calibrate
 from irene.predictor.leaf_model import LeafModel, LeafValues, fit_leaf_model
-from irene.predictor.leaf_table import LeafTable
+from irene.predictor.leaf_table import LeafTable, join_tables
 from irene.predictor.placement import Placement, place_leaves
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
@@ -54,8 +54,7 @@ def fit(rows: pd.DataFrame, seed: int = 0, device: str = "h200") -> Predictor:
     primitives = gather_primitives(rows, spec)
     wholes = gather_wholes(rows, spec)
     by_site = [_fit_leaves(primitives.without_site_fold(fold), spec, seed) for fold in range(SITE_FOLDS)]
-    by_family = [_fit_leaves(primitives.without_family_fold(fold), spec, seed) for fold in range(FAMILY_FOLDS)]
-    out_of_fold = [by_family[family_fold(whole.family)].predict(whole.leaves.table) for whole in wholes]
+    out_of_fold = _predict_wholes(primitives, wholes, spec, seed)
     host = _fit_host(rows, primitives, wholes)
     placed = _place_held_out(wholes, out_of_fold, host, spec)
     counts = f"{len(primitives.timed.calls)} timed and {len(primitives.metered.calls)} metered primitives"
@@ -75,6 +74,22 @@ def _fit_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
     return fit_leaf_model(
         data.timed, data.timed_s, data.metered, data.metered_s, data.metered_w, data.burst_s, spec, seed
     )
+
+
+def _predict_wholes(
+    primitives: PrimitiveData, wholes: Sequence[MeasuredWhole], spec: DeviceSpec, seed: int
+) -> list[LeafValues]:
+    """The leaves of each whole by regressors that have not seen its fold of families."""
+    values: dict[int, LeafValues] = {}
+    for fold in range(FAMILY_FOLDS):
+        members = [at for at, whole in enumerate(wholes) if family_fold(whole.family) % FAMILY_FOLDS == fold]
+        if not members:
+            continue
+        leaves = _fit_leaves(primitives.without_family_fold(fold), spec, seed)
+        together = leaves.predict(join_tables([wholes[at].leaves.table for at in members]))
+        ends = np.cumsum([len(wholes[at].leaves.table.calls) for at in members])
+        values |= zip(members, together.split(ends[:-1]), strict=True)
+    return [values[at] for at in range(len(wholes))]
 
 
 def _fit_host(rows: pd.DataFrame, primitives: PrimitiveData, wholes: Sequence[MeasuredWhole]) -> HostModel:
