@@ -6,7 +6,6 @@ Frames carry `flop` and `roofline_s` per call beside the columns of `Row`, as `c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,8 +18,8 @@ import pandas as pd
 from irene.errors import BadDataset
 from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import DeviceSpec
-from irene.model_tree.serialization import decompress_tree
-from irene.primitives.call import Call
+from irene.predictor.training_data import read_tree
+from irene.primitives.call import read_signature
 from irene.primitives.work import count_work
 
 Floats = npt.NDArray[np.float64]
@@ -77,9 +76,9 @@ def fit_flop_proportional(rows: pd.DataFrame) -> FlopProportional:
 @lru_cache(maxsize=16384)  # every fold trains on nearly the same rows
 def _count(signature: str, tree: str, dtype: str, spec: DeviceSpec) -> tuple[float, float]:
     if signature:
-        calls = [Call.from_json(json.loads(signature))]
+        calls = [read_signature(signature)]
     else:
-        calls = [leaf.call for leaf in decompress_tree(tree).root.leaves if leaf.call is not None]
+        calls = [leaf.call for leaf in read_tree(tree).root.leaves if leaf.call is not None]
     work = [count_work(call) for call in calls]
     return sum(part.flop for part in work), sum(roofline_s(part, dtype, spec) for part in work)
 

@@ -6,7 +6,6 @@ over collections (cards). Energy is judged on windows; the time of primitives on
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -17,12 +16,11 @@ import pandas as pd
 from irene.dataset.store import label_cases
 from irene.evaluation.baselines import count_case_work, fit_flop_proportional, power_cap_roofline_j
 from irene.hardware.spec import DeviceSpec
-from irene.model_tree.serialization import decompress_tree
 from irene.model_tree.tree import ModelTree
 from irene.predictor.prediction import Prediction
 from irene.predictor.runtime import RuntimeFeatures
-from irene.predictor.training_data import median_run
-from irene.primitives.call import Call
+from irene.predictor.training_data import median_run, read_tree
+from irene.primitives.call import Call, read_signature
 from irene.primitives.kinds import kind_of, launches_kernel
 
 Floats = npt.NDArray[np.float64]
@@ -75,7 +73,7 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
     utilisation, clock) but not metered. All are empty for primitives.
     """
     cases = count_case_work(_label_once(rows), spec)
-    calls = [Call.from_json(json.loads(text)) if text else None for text in cases["signature"]]
+    calls = [read_signature(text) if text else None for text in cases["signature"]]
     works = np.array([call is None or launches_kernel(call) for call in calls], dtype=bool)
     cases, calls = cases[works].reset_index(drop=True), [c for c, kept in zip(calls, works, strict=True) if kept]
     judged = cases[list(_KEPT)].copy()
@@ -92,7 +90,7 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
         duration_s = np.where(burst, leaves.burst_s, leaves.duration_s)
         predicted[primitive, :4] = np.stack([leaves.energy_j, duration_s, leaves.low_j, leaves.high_j], axis=1)
     for index in np.flatnonzero(~primitive):
-        tree = decompress_tree(cases["tree"].iloc[index])
+        tree = read_tree(cases["tree"].iloc[index])
         *predicted[index], bounds[index] = _predict_tree(predictor, tree, median_run(cases.iloc[index : index + 1]))
     for place, name in enumerate(_PREDICTED):
         judged[name] = predicted[:, place]

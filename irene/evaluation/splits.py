@@ -6,7 +6,6 @@ order of the rows. A row that is in neither mask of a fold is kept back: referen
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -16,7 +15,7 @@ import pandas as pd
 
 from irene.dataset.families import GRID, reserved_families
 from irene.errors import BadDataset, BadInput
-from irene.primitives.call import Call
+from irene.primitives.call import read_signature
 from irene.primitives.sites import Site, site_of_call
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -123,7 +122,7 @@ def site_of(signature: str) -> Site:
     (op, width), the width being the last dimension of the output. Raises `BadDataset` if it is no signature.
     """
     try:
-        call = Call.from_json(json.loads(signature))
+        call = read_signature(signature)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadDataset(
             f"Not the signature of a call: {signature[:80]!r} ({error!r}). Collect that row again."

@@ -98,18 +98,20 @@ def fit_weights(cases: Sequence[AggregationCase], idle_power_w: float) -> Weight
     importance = np.array([1.0 / np.sqrt(sizes[case.family]) for case in cases])
     importance /= np.sqrt(np.mean(importance**2))
 
+    features, counts = (np.concatenate([getattr(case, name) for case in cases]) for name in ("features", "counts"))
+    ends = np.cumsum([len(case.counts) for case in cases])
+    spans = [slice(end - len(case.counts), end) for end, case in zip(ends, cases, strict=True)]
+    chains = np.array([float(case.launches @ case.counts) for case in cases])
+
     def errors(theta: FloatArray, of_energy: bool) -> FloatArray:
-        logs = []
-        for case in cases:
-            weights = _weigh(case.features, theta[:-1]) * case.counts
-            chain_s = float(case.launches @ case.counts) * theta[-1] * 1e-6
-            if of_energy:
-                total = float(weights @ case.leaf_energy_j) + idle_power_w * chain_s
-                logs.append(np.log(total / case.measured_energy_j))
-            else:
-                logs.append(np.log((float(weights @ case.leaf_duration_s) + chain_s) / case.measured_duration_s))
+        weights = _weigh(features, theta[:-1]) * counts
+        per_chain_s = idle_power_w if of_energy else 1.0
+        own = [case.leaf_energy_j if of_energy else case.leaf_duration_s for case in cases]
+        measured = [case.measured_energy_j if of_energy else case.measured_duration_s for case in cases]
+        total = np.array([weights[span] @ alone for span, alone in zip(spans, own, strict=True)])
+        total += per_chain_s * (chains * theta[-1] * 1e-6)
         shrink = np.sqrt(_SHRINKAGE * len(cases) / 10) * (theta - start)
-        return np.concatenate([importance * np.array(logs), shrink])
+        return np.concatenate([importance * np.log(total / np.array(measured)), shrink])
 
     start = np.zeros(len(WEIGHT_FEATURES) + 1)
     start[-1] = _CHAIN_GAP_US

@@ -7,6 +7,8 @@ the stretch from a burst's time to the sustained time under the power cap. Energ
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,8 @@ _POWER_SETTINGS: dict[str, Any] = {
     "n_estimators": 250, "max_depth": 4, "learning_rate": 0.05, "subsample": 0.8, "colsample_bytree": 0.7,
     "min_child_weight": 2.0,
 }  # fmt: skip
+_FITTED: OrderedDict[str, xgboost.Booster] = OrderedDict()
+_MOST_FITTED = 150  # a megabyte or two each
 # Outside the data a tree holds its edge value; these keep a ratio from ever leaving physics altogether.
 _MAX_LOG_RATIO = 6.0
 # Above this share of the cap, a sustained time that is longer than a burst's is the cap's doing.
@@ -48,6 +52,11 @@ class LeafValues:
     @property
     def energy_j(self) -> FloatArray:
         return self.duration_s * self.power_w
+
+    def split(self, at: NDArray[np.int64]) -> list[LeafValues]:
+        """Parts that begin at 0 and at each place of `at`."""
+        columns = (np.split(values, at) for values in (self.duration_s, self.power_w, self.slowing))
+        return [LeafValues(*parts) for parts in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,11 +131,19 @@ def _power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
 
 
 def _fit(features: FloatArray, target: FloatArray, settings: dict[str, Any], seed: int) -> xgboost.Booster:
+    """Fitted once for the same numbers: folds that hold out the same rows of a kind have the same regressor."""
     import xgboost
 
-    # One thread: sums in one order, so that the same rows give the same bytes on any machine.
-    model = xgboost.XGBRegressor(**settings, random_state=seed, n_jobs=1, tree_method="hist")
-    return model.fit(features, target).get_booster()
+    known = [str(features.shape).encode(), features.tobytes(), target.tobytes(), f"{settings} {seed}".encode()]
+    key = hashlib.sha256(b"".join(known)).hexdigest()
+    if key not in _FITTED:
+        # One thread: sums in one order, so that the same rows give the same bytes on any machine.
+        model = xgboost.XGBRegressor(**settings, random_state=seed, n_jobs=1, tree_method="hist")
+        _FITTED[key] = model.fit(features, target).get_booster()
+        while len(_FITTED) > _MOST_FITTED:
+            _FITTED.popitem(last=False)
+    _FITTED.move_to_end(key)
+    return _FITTED[key]
 
 
 def _run(booster: xgboost.Booster, features: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,22 @@ class LeafTable:
         return LeafTable(**kept, spec=spec)
 
     def matrix(self, regressor: str, members: NDArray[np.int64]) -> FloatArray:
-        """Features for one regressor of time, shape (members, features); `members` are rows of that regressor."""
+        """Features for one regressor of time, shape (members, features); `members` are rows of that regressor.
+
+        Rows are remembered: every fold of a cross-validation asks for nearly the same ones.
+        """
+        known = _known_rows(regressor, self.spec)
+        keys = [(self.calls[i], self.dtypes[i], bool(self.cold[i])) for i in members]
+        new = [place for place, key in enumerate(keys) if key not in known]
+        if len(known) + len(new) > _MOST_KNOWN_ROWS:
+            known.clear()
+            new = list(range(len(keys)))
+        if new:
+            computed = self._compute_rows(regressor, members[new])
+            known.update(zip([keys[place] for place in new], computed, strict=True))
+        return np.array([known[key] for key in keys]).reshape(len(keys), len(matrix_names(regressor)))
+
+    def _compute_rows(self, regressor: str, members: NDArray[np.int64]) -> FloatArray:
         rows = [
             [*_static_features(self.calls[i]), np.log2(self.base_s[i]), float(self.cold[i])]
             + [float(self.kinds[i] == kind) for kind in KINDS]
@@ -73,8 +89,8 @@ class LeafTable:
         ]
         own = np.array(rows, dtype=np.float64)
         candidates = _CANDIDATES.get(_family_of(regressor))
-        if candidates is None or not rows:
-            return own.reshape(len(rows), -1) if rows else np.empty((0, len(matrix_names(regressor))))
+        if candidates is None:
+            return own
         calls, dtypes = [self.calls[i] for i in members], [self.dtypes[i] for i in members]
         return np.hstack([own, candidates(calls, dtypes, self.base_s[members], self.spec)])
 
@@ -115,11 +131,33 @@ def effective_dtype(call: Call, workload_dtype: str) -> str:
     return own
 
 
+@lru_cache(maxsize=50_000)
 def fingerprint(call: Call, dtype: str, cold: bool) -> str:
     """Short stable identity of a measured case: same call, dtype mode and weights."""
     text = f"{dtype}|{'cold' if cold else 'hot'}|{call.signature}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
+
+def join_tables(tables: Sequence[LeafTable]) -> LeafTable:
+    """The rows of tables of one device, one table after the other; there must be one at least."""
+    columns: dict[str, Any] = {}
+    for field in fields(LeafTable):
+        parts = [getattr(table, field.name) for table in tables]
+        if field.name == "spec":
+            columns["spec"] = parts[0]
+        else:
+            columns[field.name] = (
+                tuple(chain.from_iterable(parts)) if isinstance(parts[0], tuple) else np.concatenate(parts)
+            )
+    return LeafTable(**columns)
+
+
+@cache
+def _known_rows(regressor: str, spec: DeviceSpec) -> dict[tuple[Call, str, bool], FloatArray]:
+    return {}
+
+
+_MOST_KNOWN_ROWS = 50_000  # of some hundred numbers each
 
 # What a library's kernel choices would take: see the two files.
 _CANDIDATES = {"gemm": tile_time_ratios, "attention": attention_wave_ratios}

@@ -16,12 +16,12 @@ import numpy as np
 from irene import __version__
 from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec, load_device
-from irene.predictor.aggregation import AggregationCase, Weights, fit_weights, weight_features
+from irene.predictor.aggregation import AggregationCase, fit_weights, weight_features
 from irene.predictor.domain import make_domain
 from irene.predictor.host_model import HostModel, make_host_model
 from irene.predictor.intervals import WITH_RUNTIME, Intervals, calibrate
 from irene.predictor.leaf_model import LeafModel, LeafValues, fit_leaf_model
-from irene.predictor.leaf_table import LeafTable
+from irene.predictor.leaf_table import LeafTable, join_tables
 from irene.predictor.placement import Placement, place_leaves
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
@@ -54,8 +54,7 @@ def fit(rows: pd.DataFrame, seed: int = 0, device: str = "h200") -> Predictor:
     primitives = gather_primitives(rows, spec)
     wholes = gather_wholes(rows, spec)
     by_site = [_fit_leaves(primitives.without_site_fold(fold), spec, seed) for fold in range(SITE_FOLDS)]
-    by_family = [_fit_leaves(primitives.without_family_fold(fold), spec, seed) for fold in range(FAMILY_FOLDS)]
-    out_of_fold = [by_family[family_fold(whole.family)].predict(whole.leaves.table) for whole in wholes]
+    out_of_fold = _predict_wholes(primitives, wholes, spec, seed)
     host = _fit_host(rows, primitives, wholes)
     placed = _place_held_out(wholes, out_of_fold, host, spec)
     counts = f"{len(primitives.timed.calls)} timed and {len(primitives.metered.calls)} metered primitives"
@@ -64,7 +63,7 @@ def fit(rows: pd.DataFrame, seed: int = 0, device: str = "h200") -> Predictor:
         spec=spec,
         leaves=_fit_leaves(primitives, spec, seed),
         host=host,
-        weights=_fit_weights(wholes, out_of_fold, spec),
+        weights=fit_weights(_aggregation_cases(wholes, out_of_fold, spec), spec.context_idle_power_w),
         runtime=_fit_runtime(wholes, placed, spec),
         intervals=_calibrate(primitives, by_site, wholes, placed, spec),
         domain=make_domain(primitives.timed, primitives.metered),
@@ -75,6 +74,22 @@ def _fit_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
     return fit_leaf_model(
         data.timed, data.timed_s, data.metered, data.metered_s, data.metered_w, data.burst_s, spec, seed
     )
+
+
+def _predict_wholes(
+    primitives: PrimitiveData, wholes: Sequence[MeasuredWhole], spec: DeviceSpec, seed: int
+) -> list[LeafValues]:
+    """The leaves of each whole by regressors that have not seen its fold of families."""
+    values: dict[int, LeafValues] = {}
+    for fold in range(FAMILY_FOLDS):
+        members = [at for at, whole in enumerate(wholes) if family_fold(whole.family) % FAMILY_FOLDS == fold]
+        if not members:
+            continue
+        leaves = _fit_leaves(primitives.without_family_fold(fold), spec, seed)
+        together = leaves.predict(join_tables([wholes[at].leaves.table for at in members]))
+        ends = np.cumsum([len(wholes[at].leaves.table.calls) for at in members])
+        values |= zip(members, together.split(ends[:-1]), strict=True)
+    return [values[at] for at in range(len(wholes))]
 
 
 def _fit_host(rows: pd.DataFrame, primitives: PrimitiveData, wholes: Sequence[MeasuredWhole]) -> HostModel:
@@ -96,8 +111,10 @@ def _fit_host(rows: pd.DataFrame, primitives: PrimitiveData, wholes: Sequence[Me
     return replace(host, factor=float(np.median([np.median(values) for values in ratios.values()])))
 
 
-def _fit_weights(wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], spec: DeviceSpec) -> Weights:
-    """On GPU-bound and captured cases: where the host decides, they would teach the weights its noise."""
+def _aggregation_cases(
+    wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], spec: DeviceSpec
+) -> list[AggregationCase]:
+    """GPU-bound and captured wholes: where the host decides, they would teach the weights its noise."""
     cases: list[AggregationCase] = []
     for whole, values in zip(wholes, alone, strict=True):
         if whole.execution == "eager" and whole.gpu_utilization_pct < _GPU_BOUND_PCT:
@@ -116,17 +133,18 @@ def _fit_weights(wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], s
                 family=whole.family,
             )
         )
-    return fit_weights(cases, spec.context_idle_power_w)
+    return cases
 
 
 def _place_held_out(
     wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], host: HostModel, spec: DeviceSpec
 ) -> list[Placement]:
     """Each whole as predicted without its family: neither its leaves nor the weights have seen it."""
-    weights = {}
-    for family in sorted({whole.family for whole in wholes}):
-        others = [(whole, values) for whole, values in zip(wholes, alone, strict=True) if whole.family != family]
-        weights[family] = _fit_weights([w for w, _ in others], [values for _, values in others], spec)
+    cases, idle_w = _aggregation_cases(wholes, alone, spec), spec.context_idle_power_w
+    weights = {
+        family: fit_weights([case for case in cases if case.family != family], idle_w)
+        for family in sorted({whole.family for whole in wholes})
+    }
     return [
         place_leaves(whole.leaves, values, weights[whole.family], host, whole.execution, spec)
         for whole, values in zip(wholes, alone, strict=True)

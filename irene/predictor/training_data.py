@@ -5,10 +5,10 @@ Cases are sorted and repeats are reduced to medians, so that the order of the ro
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from itertools import compress
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,11 @@ from irene.dataset.families import GRID
 from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec
 from irene.model_tree.serialization import decompress_tree
+from irene.model_tree.tree import ModelTree
 from irene.predictor.leaf_table import LeafTable, effective_dtype, fingerprint, make_table
 from irene.predictor.runtime import RuntimeFeatures
 from irene.predictor.tree_leaves import TreeLeaves, tabulate_leaves
-from irene.primitives.call import Call
+from irene.primitives.call import Call, read_signature
 from irene.primitives.kinds import launches_kernel
 from irene.primitives.sites import site_of_call
 
@@ -100,7 +101,7 @@ def gather_primitives(rows: pd.DataFrame, spec: DeviceSpec) -> PrimitiveData:
     for signature, workload_dtype, weights, method, duration_s, power_w, families in own[columns].to_numpy(
         dtype=object
     ):
-        call = Call.from_json(json.loads(signature))
+        call = read_signature(signature)
         if not launches_kernel(call):  # replayed all the same, but its time is no time
             continue
         dtype, cold = effective_dtype(call, workload_dtype), bool(weights == "cold")
@@ -136,14 +137,14 @@ def gather_primitives(rows: pd.DataFrame, spec: DeviceSpec) -> PrimitiveData:
 def gather_wholes(rows: pd.DataFrame, spec: DeviceSpec) -> list[MeasuredWhole]:
     """Every case of a module or model in each collection, sorted; reference calls left out."""
     own = rows[rows["level"].isin(["module", "model"]) & ~rows["reference"].astype(bool)]
+    own.attrs = {}  # pandas copies them deeply at every step
     wholes = []
     for _, runs in own.groupby(["collection", "case"], sort=True):
         # All repeats of a case were traced alike; the smallest text makes the choice one of the rows, not their order.
-        tree = decompress_tree(min(runs["tree"]))
+        leaves = _tabulate_tree(min(runs["tree"]), spec)
         execution, family, level = (str(runs[name].iloc[0]) for name in ("execution", "families", "level"))
         energy_j, duration_s, busy_pct = (float(runs[n].median()) for n in _MEASURED)
-        leaves, run = tabulate_leaves(tree, spec), median_run(runs)
-        wholes.append(MeasuredWhole(leaves, execution, family, level, energy_j, duration_s, busy_pct, run))
+        wholes.append(MeasuredWhole(leaves, execution, family, level, energy_j, duration_s, busy_pct, median_run(runs)))
     return wholes
 
 
@@ -151,6 +152,12 @@ def median_run(runs: pd.DataFrame) -> RuntimeFeatures | None:
     """The runtime features of a case's repeats, their medians; None where they were not read."""
     medians = [float(runs[field.name].median()) for field in fields(RuntimeFeatures)]
     return None if np.isnan(medians).any() else RuntimeFeatures(*medians)
+
+
+@lru_cache(maxsize=1024)  # every fold of a cross-validation reads nearly the same trees
+def read_tree(text: str) -> ModelTree:
+    """The tree of a measured row, unpacked once."""
+    return decompress_tree(text)
 
 
 def site_folds(calls: Sequence[Call]) -> NDArray[np.int64]:
@@ -161,6 +168,11 @@ def site_folds(calls: Sequence[Call]) -> NDArray[np.int64]:
 def family_fold(family: str) -> int:
     """The fold of a family; the plan's grid belongs to none, so that its rows always stay."""
     return -1 if family == GRID else zlib.crc32(family.encode()) % FAMILY_FOLDS
+
+
+@lru_cache(maxsize=1024)
+def _tabulate_tree(text: str, spec: DeviceSpec) -> TreeLeaves:
+    return tabulate_leaves(read_tree(text), spec)
 
 
 def _tabulate(entries: Sequence[tuple[Call, str, bool]], spec: DeviceSpec) -> LeafTable:

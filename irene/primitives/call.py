@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from irene.errors import UnknownName
@@ -169,6 +170,17 @@ class Call:
     def signature(self) -> str:
         """Canonical text of the call: equal texts, equal calls; the key under which rows are stored."""
         return json.dumps(self.to_json(), separators=(",", ":"), sort_keys=True)
+
+
+@lru_cache(maxsize=65536)  # the same rows are read for every fold that is held out
+def read_signature(text: str) -> Call:
+    """The call of a signature, parsed once. Raises ValueError, KeyError or TypeError for other text.
+
+    >>> gelu = Call("aten.gelu.default", (TensorSpec((8,), (1,), "bfloat16"),))
+    >>> read_signature(gelu.signature) == gelu
+    True
+    """
+    return Call.from_json(json.loads(text))
 
 
 def _types_of(value: Any) -> Any:
