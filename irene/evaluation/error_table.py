@@ -93,6 +93,11 @@ def tabulate_errors(judged: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def part_of(kinds: pd.Series[str]) -> pd.Series[str]:
+    """'gemm', 'attention', or 'rest' for every other kind of primitive."""
+    return kinds.where(kinds.isin(["gemm", "attention"]), "rest")
+
+
 def to_markdown(table: pd.DataFrame) -> str:
     """The table as Markdown, one decimal. '-' is not known; '31.2 (40)' speaks about 40 of the row's cases only."""
     shown = [name for name in table.columns if name in _TITLES or f"{name}_cases" in table.columns]
@@ -103,10 +108,10 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def _primitive_groups(cases: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.DataFrame]]:
-    part_of = cases["kind"].where(cases["kind"].isin(["gemm", "attention"]), "rest")
+    parts = part_of(cases["kind"])
     by_site = (cases["held_out"] == "site").all()
     for part in (ALL, "gemm", "attention", "rest") if by_site else (ALL,):
-        of_part = cases if part == ALL else cases[part_of == part]
+        of_part = cases if part == ALL else cases[parts == part]
         for quantity in ("energy", "time", "power"):
             of_method = of_part[of_part["method"] == ("events" if quantity == "time" else "window")]
             for execution in sorted(of_method["execution"].unique()):

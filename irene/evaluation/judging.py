@@ -34,6 +34,7 @@ _PREDICTED = (
 _KEPT = (
     "level", "method", "case", "name", "model", "path", "task", "dtype", "execution", "weights", "batch_size",
     "seq_len", "decoder_seq_len", "families", "signature", "gpu_utilization_pct", "sm_clock_hz", "flop", "roofline_s",
+    "runs",
 )  # fmt: skip
 
 
@@ -63,11 +64,12 @@ class Judged(Protocol):
 def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, spec: DeviceSpec) -> pd.DataFrame:
     """Judged cases of `rows`: what was measured, what is predicted, and what the baselines say.
 
-    Columns beside those that describe the case: `kind` (of a primitive), `flop`, `roofline_s`, and `measured_` and
-    `predicted_` of `energy_j`, `duration_s`, `power_w`; `low_j`, `high_j`; the baselines `power_cap_roofline_j`,
-    `flop_proportional_j` (fitted on `training_rows` alone) and `sum_of_leaves_j` (modules and models). Rows of CUDA
-    events have times alone: those of a burst, before the power cap takes clocks away, so they are compared with the
-    burst time that is predicted. Reference calls are left out, and calls that launch nothing: their time is no time.
+    Columns beside those that describe the case: `runs` (the most that one collection has), `kind` (of a primitive),
+    `flop`, `roofline_s`, and `measured_` and `predicted_` of `energy_j`, `duration_s`, `power_w`; `low_j`, `high_j`;
+    the baselines `power_cap_roofline_j`, `flop_proportional_j` (fitted on `training_rows` alone) and `sum_of_leaves_j`
+    (modules and models). Rows of CUDA events have times alone: those of a burst, before the power cap takes clocks
+    away, so they are compared with the burst time that is predicted. Reference calls are left out, and calls that
+    launch nothing: their time is no time.
     Of modules and models also `predicted_bound` and `predicted_wait_j` (the launch gap): what a prediction says of the
     regime; and `watched_` of `energy_j`, `low_j`, `high_j`: what is predicted where the run was watched (time,
     utilisation, clock) but not metered. All are empty for primitives.
@@ -122,4 +124,5 @@ def _label_once(rows: pd.DataFrame) -> pd.DataFrame:
     medians = groups[list(_MEASURED)].median()
     for name in _MEASURED:
         cases[name] = medians[name]
+    cases["runs"] = groups["repeats"].max()
     return cases.reset_index()

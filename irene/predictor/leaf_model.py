@@ -72,7 +72,7 @@ class LeafModel:
     def predict(self, table: LeafTable) -> LeafValues:
         """Sustained time and power of every row; rows that launch no kernel cost nothing here."""
         burst_s = self.predict_burst_s(table)
-        seen = _power_matrix(table, np.maximum(burst_s, 1e-9))
+        seen = power_matrix(table, np.maximum(burst_s, 1e-9))
         power_w = np.clip(np.exp(_run(self.power, seen)), self.idle_power_w, self.power_cap_w)
         stretch = np.exp(_run(self.stretch, seen))
         capped = table.launches & (power_w > _CAPPED_SHARE * self.power_cap_w)
@@ -102,7 +102,7 @@ def fit_leaf_model(
         if len(members) >= 20:
             target = np.log(timed_s[members] / timed.base_s[members])
             time[name] = _fit(timed.matrix(name, members), target, _TIME_SETTINGS, seed)
-    seen = _power_matrix(metered, burst_s)
+    seen = power_matrix(metered, burst_s)
     power = _fit(seen, np.log(metered_w), _POWER_SETTINGS, seed)
     stretch = _fit(seen, np.log(metered_s / burst_s), _POWER_SETTINGS, seed)
     return LeafModel(time, power, stretch, spec.context_idle_power_w, spec.power_cap_w)
@@ -112,7 +112,7 @@ def _members(table: LeafTable, regressor: str) -> NDArray[np.int64]:
     return np.flatnonzero((np.array(table.regressors, dtype=np.str_) == regressor) & table.launches)
 
 
-def _power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
+def power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
     """What the kernel achieves: rates in log2 of TFLOP/s and TB/s, by dtype, and its kind."""
     half = np.array([dtype in HALF_DTYPES for dtype in table.dtypes], dtype=np.float64)
     flop_rate = np.log2(np.maximum(table.matmul_flop, 1.0) / burst_s / 1e12 + 1e-3)

@@ -7,9 +7,9 @@ those of a new architecture, not those of one that was learned by heart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -41,27 +41,38 @@ from irene.predictor.training_data import (
 if TYPE_CHECKING:
     import pandas as pd
 
+FitLeaves: TypeAlias = Callable[[PrimitiveData, DeviceSpec, int], LeafModel]
 # GPU utilisation over the window: below the first the host alone decides the time; up to the second both do.
 _HOST_BOUND_PCT, _GPU_BOUND_PCT = 70.0, 85.0
 
 
-def fit(rows: pd.DataFrame, seed: int = 0, device: str = "h200") -> Predictor:
+def fit_boosted_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
+    """The leaf regressors that irene ships: boosted trees on the ratio to physics."""
+    return fit_leaf_model(
+        data.timed, data.timed_s, data.metered, data.metered_s, data.metered_w, data.burst_s, spec, seed
+    )
+
+
+def fit(
+    rows: pd.DataFrame, seed: int = 0, device: str = "h200", fit_leaves: FitLeaves = fit_boosted_leaves
+) -> Predictor:
     """Fit a predictor on rows as `irene.dataset.store.load_rows` gives them (any subset of them, in any order).
 
-    Raises BadDataset if there is too little to learn from.
+    Everything above the leaves is fitted on what `fit_leaves` makes. Raises BadDataset if there is too little to learn
+    from.
     """
     spec = load_device(device)
     primitives = gather_primitives(rows, spec)
     wholes = gather_wholes(rows, spec)
-    by_site = [_fit_leaves(primitives.without_site_fold(fold), spec, seed) for fold in range(SITE_FOLDS)]
-    out_of_fold = _predict_wholes(primitives, wholes, spec, seed)
+    by_site = [fit_leaves(primitives.without_site_fold(fold), spec, seed) for fold in range(SITE_FOLDS)]
+    out_of_fold = _predict_wholes(primitives, wholes, spec, seed, fit_leaves)
     host = _fit_host(rows, primitives, wholes)
     placed = _place_held_out(wholes, out_of_fold, host, spec)
     counts = f"{len(primitives.timed.calls)} timed and {len(primitives.metered.calls)} metered primitives"
     return Predictor(
         info=PredictorInfo(f"irene-{spec.name}", __version__, f"{counts}, {len(wholes)} modules and models"),
         spec=spec,
-        leaves=_fit_leaves(primitives, spec, seed),
+        leaves=fit_leaves(primitives, spec, seed),
         host=host,
         weights=fit_weights(_aggregation_cases(wholes, out_of_fold, spec), spec.context_idle_power_w),
         runtime=_fit_runtime(wholes, placed, spec),
@@ -70,14 +81,8 @@ def fit(rows: pd.DataFrame, seed: int = 0, device: str = "h200") -> Predictor:
     )
 
 
-def _fit_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
-    return fit_leaf_model(
-        data.timed, data.timed_s, data.metered, data.metered_s, data.metered_w, data.burst_s, spec, seed
-    )
-
-
 def _predict_wholes(
-    primitives: PrimitiveData, wholes: Sequence[MeasuredWhole], spec: DeviceSpec, seed: int
+    primitives: PrimitiveData, wholes: Sequence[MeasuredWhole], spec: DeviceSpec, seed: int, fit_leaves: FitLeaves
 ) -> list[LeafValues]:
     """The leaves of each whole by regressors that have not seen its fold of families."""
     values: dict[int, LeafValues] = {}
@@ -85,7 +90,7 @@ def _predict_wholes(
         members = [at for at, whole in enumerate(wholes) if family_fold(whole.family) % FAMILY_FOLDS == fold]
         if not members:
             continue
-        leaves = _fit_leaves(primitives.without_family_fold(fold), spec, seed)
+        leaves = fit_leaves(primitives.without_family_fold(fold), spec, seed)
         together = leaves.predict(join_tables([wholes[at].leaves.table for at in members]))
         ends = np.cumsum([len(wholes[at].leaves.table.calls) for at in members])
         values |= zip(members, together.split(ends[:-1]), strict=True)

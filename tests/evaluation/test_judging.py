@@ -20,7 +20,7 @@ def test_medians_of_repeats_then_of_collections() -> None:
     rows = frame(*(primitive_row(call, "bert", e, repeat=r, collection=c) for c, r, e in energies))
     (case,) = judge(Constant(), rows, rows, SPEC).to_dict("records")
     assert case["measured_energy_j"] == 3.0 and case["predicted_energy_j"] == 1.0  # c: 2 J, d: 4 J
-    assert case["kind"] == "gemm" and case["flop"] == 1024
+    assert case["kind"] == "gemm" and case["flop"] == 1024 and case["runs"] == 3
 
 
 def test_every_level_gets_its_own_prediction() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,23 @@ import pytest
 
 import irene
 from irene.errors import BadDataset
-from irene.hardware.spec import load_device
+from irene.hardware.spec import DeviceSpec, load_device
 from irene.model_tree.serialization import decompress_tree
 from irene.predictor import train
 from irene.predictor.aggregation import fit_weights
 from irene.predictor.bundle import save_bundle
-from irene.predictor.leaf_model import LeafValues
+from irene.predictor.leaf_model import LeafModel, LeafValues
 from irene.predictor.placement import place_leaves
 from irene.predictor.predictor import Predictor
-from irene.predictor.training import fit
-from irene.predictor.training_data import SITE_FOLDS, family_fold, gather_primitives, gather_wholes, site_folds
+from irene.predictor.training import fit, fit_boosted_leaves
+from irene.predictor.training_data import (
+    SITE_FOLDS,
+    PrimitiveData,
+    family_fold,
+    gather_primitives,
+    gather_wholes,
+    site_folds,
+)
 from irene.primitives.sites import site_of_call
 from tests.predictor import made_law
 from tests.predictor.made_law import gelu, law_s, law_w, linear
@@ -158,3 +166,21 @@ def test_a_fold_of_families_is_held_out_whole_and_the_grid_stays(rows: pd.DataFr
     left = data.without_family_fold(family_fold(held))
     assert all(folds - {family_fold(held)} for folds in left.timed_folds)
     assert len(left.timed.calls) == sum(1 for folds in data.timed_folds if folds != {family_fold(held)})
+
+
+def test_everything_above_stands_on_the_leaves_that_are_given(fitted: Predictor, rows: pd.DataFrame) -> None:
+    """Leaves of half the time: weights and intervals are fitted on them, and fewer folds are asked than rows."""
+    asked = []
+
+    def halved(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
+        asked.append(len(data.timed.calls))
+        return fit_boosted_leaves(replace(data, timed_s=data.timed_s / 2), spec, seed)
+
+    given = fit(rows, fit_leaves=halved)
+    table = gather_wholes(rows, SPEC)[0].leaves.table
+    np.testing.assert_allclose(given.leaves.predict_burst_s(table), fitted.leaves.predict_burst_s(table) / 2, rtol=1e-3)
+    assert np.mean(given.weights.duration) != pytest.approx(np.mean(fitted.weights.duration))
+    assert len(asked) <= 6 and max(asked) == 80
+    asked.clear()
+    fit(rows[rows["level"] == "primitive"], fit_leaves=halved)
+    assert len(asked) == SITE_FOLDS + 1  # nothing to judge by families

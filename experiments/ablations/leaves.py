@@ -1,0 +1,111 @@
+"""Leaf models with a part taken out, for `irene.predictor.training.fit(..., fit_leaves=...)`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+from irene.hardware.spec import DeviceSpec
+from irene.predictor.attention_waves import attention_wave_names
+from irene.predictor.leaf_model import LeafModel, LeafValues, fit_leaf_model, power_matrix
+from irene.predictor.leaf_table import REGRESSORS, LeafTable, matrix_names
+from irene.predictor.tile_times import tile_time_names
+from irene.predictor.training import fit_boosted_leaves
+from irene.predictor.training_data import PrimitiveData
+
+FloatArray = NDArray[np.float64]
+_CANDIDATES = {*tile_time_names(), *attention_wave_names()}
+_FEWEST_TIMINGS = 20  # as for boosted trees
+_RIDGE = 1.0  # of standardised terms; not tuned
+
+
+def own_columns(regressor: str) -> NDArray[np.int64]:
+    """The columns of `LeafTable.matrix` that are not a candidate kernel's tiles or waves."""
+    return np.array([at for at, name in enumerate(matrix_names(regressor)) if name not in _CANDIDATES])
+
+
+class BlindTable(LeafTable):
+    """A table that does not know what candidates of tiles and waves would take."""
+
+    def matrix(self, regressor: str, members: NDArray[np.int64]) -> FloatArray:
+        return LeafTable.matrix(self, regressor, members)[:, own_columns(regressor)]
+
+
+class BlindLeaves(LeafModel):
+    def predict_burst_s(self, table: LeafTable) -> FloatArray:
+        return LeafModel.predict_burst_s(self, _recast(table, BlindTable))
+
+
+def fit_blind_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
+    """Boosted trees without the candidates' columns. Power and stretch never had them."""
+    timed = _recast(data.timed, BlindTable)
+    times = (data.timed_s, data.metered, data.metered_s, data.metered_w, data.burst_s)
+    return _recast(fit_leaf_model(timed, *times, spec, seed), BlindLeaves)
+
+
+class UncappedLeaves(LeafModel):
+    """Every leaf takes the time of a short burst with clocks up, in its own loop and in a whole."""
+
+    def predict(self, table: LeafTable) -> LeafValues:
+        values = LeafModel.predict(self, table)
+        return LeafValues(self.predict_burst_s(table), values.power_w, np.ones_like(values.slowing))
+
+
+def fit_uncapped_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
+    return _recast(fit_boosted_leaves(data, spec, seed), UncappedLeaves)
+
+
+class Linear:
+    """A linear regression in the place of a booster: products of two log sizes, and every column as it is.
+
+    Held at the edge of its targets, as trees are: a polynomial would leave the data in both directions.
+    """
+
+    def __init__(self, features: FloatArray, target: FloatArray, sizes: NDArray[np.int64]) -> None:
+        others = np.setdiff1d(np.arange(features.shape[1]), sizes)
+        squares: Pipeline = make_pipeline(StandardScaler(), PolynomialFeatures(2, include_bias=False))
+        terms = ColumnTransformer([("sizes", squares, sizes), ("others", "passthrough", others)])
+        self.model = make_pipeline(terms, StandardScaler(), Ridge(alpha=_RIDGE)).fit(features, target)
+        self.lowest, self.highest = float(target.min()), float(target.max())
+
+    def inplace_predict(self, features: FloatArray) -> FloatArray:
+        if not len(features):
+            return np.empty(0)
+        return np.clip(self.model.predict(features), self.lowest, self.highest)
+
+
+class LinearLeaves(LeafModel):
+    def predict_burst_s(self, table: LeafTable) -> FloatArray:
+        return LeafModel.predict_burst_s(self, _recast(table, BlindTable))
+
+
+def fit_linear_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
+    """Linear regressions on the same targets: log of time over physics, of power, of the stretch by the cap."""
+    timed = _recast(data.timed, BlindTable)
+    time = {}
+    for name in REGRESSORS:
+        members = np.flatnonzero((np.array(timed.regressors) == name) & timed.launches)
+        if len(members) >= _FEWEST_TIMINGS:
+            target = np.log(data.timed_s[members] / timed.base_s[members])
+            names = [matrix_names(name)[at] for at in own_columns(name)]
+            # Sizes of the call, not those of tiles ("log2_waves_64x64").
+            sizes = [
+                at for at, column in enumerate(names) if column.startswith("log2_") and not re.search(r"\dx\d", column)
+            ]
+            time[name] = Linear(timed.matrix(name, members), target, np.array(sizes))
+    seen, rates = power_matrix(data.metered, data.burst_s), np.arange(4)  # its first columns are the rates and the time
+    power = Linear(seen, np.log(data.metered_w), rates)
+    stretch = Linear(seen, np.log(data.metered_s / data.burst_s), rates)
+    return LinearLeaves(time, power, stretch, spec.context_idle_power_w, spec.power_cap_w)  # type: ignore[arg-type]
+
+
+def _recast(value, kind):  # type: ignore[no-untyped-def]
+    """The same fields as another class."""
+    return kind(**{field.name: getattr(value, field.name) for field in fields(value)})
