@@ -50,8 +50,8 @@ def _smooth(name: str, raw: bytes, columns: int) -> SmoothRegressor:
         **{array: found[array].astype(np.float64) for array in ("centre", "scale", "points", "weights")},
         offset=float(found["offset"]),
     )
-    rows, kept = smooth.points.shape
+    rows, kept = smooth.points.shape if smooth.points.ndim == 2 else (-1, -1)
     shapes = (smooth.columns.shape, smooth.centre.shape, smooth.scale.shape, smooth.weights.shape)
-    if shapes != ((kept,), (kept,), (kept,), (rows,)) or not (smooth.columns < columns).all():
+    if shapes != ((kept,), (kept,), (kept,), (rows,)) or not ((smooth.columns >= 0) & (smooth.columns < columns)).all():
         raise BadInput(f"{name}: its arrays do not fit {columns} features")
     return smooth

@@ -117,13 +117,13 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
     weights, domain = content["weights"], content["domain"]
     _require_keys(weights, ("features", "energy", "duration", "chain_gap_s"), path, "weights")
     _require_keys(domain, ("metered", "ranges"), path, "domain")
+    time = [name for name in REGRESSORS if f"{_TIME}{name}" in content["regressors"]]  # those with too few rows lack
+    _require_keys(content["regressors"], (*(f"{_TIME}{n}" for n in time), "power", "stretch"), path, "regressors")
     shares = {name: _floats([share])[0] for name, share in _items(content["regressors"])}
-    time = [name for name in shares if name not in ("power", "stretch")]
-    _require_keys(shares, (*time, "power", "stretch"), path, "regressors")
     _require_keys(content["features"], shares, path, "features")
     _require_keys(content["files"], [f"{name}{suffix}" for name in shares for suffix in SUFFIXES], path, "files")
     for name, columns in _items(content["features"]):
-        if name.removeprefix(_TIME) not in (*REGRESSORS, "power", "stretch") or tuple(columns) != _names_of(name):
+        if tuple(columns) != _names_of(name):
             _fail(path, f"its features of {name!r} are not those of this irene")
     if tuple(weights["features"]) != WEIGHT_FEATURES:
         _fail(path, "its weight features are not those of this irene")
@@ -133,12 +133,17 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
     spec = load_device(content["device"])
     raw = {file: _read_checked(path.parent / file, digest) for file, digest in _items(content["files"])}
     blends = {name: blend_from_bytes(name, raw, share, len(_names_of(name))) for name, share in shares.items()}
-    by_time = {name.removeprefix(_TIME): blends[name] for name in time}
     host, intervals = content["host"], content["intervals"]
     return Predictor(
         info=PredictorInfo(**content["info"]),
         spec=spec,
-        leaves=LeafModel(by_time, blends["power"], blends["stretch"], spec.context_idle_power_w, spec.power_cap_w),
+        leaves=LeafModel(
+            {name: blends[f"{_TIME}{name}"] for name in time},
+            blends["power"],
+            blends["stretch"],
+            spec.context_idle_power_w,
+            spec.power_cap_w,
+        ),
         host=HostModel(**{name: _numbers(value) for name, value in _items(host)}),
         weights=Weights(energy, duration, _numbers(weights["chain_gap_s"])),
         runtime=_runtime(content["runtime"], path),

@@ -105,7 +105,7 @@ def _attention_row(call: Call, base_s: float, spec: DeviceSpec) -> list[float]:
     mask: TensorSpec | None = call.tensors[3] if shape.has_mask and len(call.tensors) > 3 else None
     of_mask = [5.0, 0.0, 0.0, 0.0, 0.0]
     if mask is not None:
-        by_sample, by_head = (len(mask.shape) > -at and mask.shape[at] > 1 and mask.stride[at] > 0 for at in (-4, -3))
+        by_sample, by_head = (len(mask.shape) >= -at and mask.shape[at] > 1 and mask.stride[at] > 0 for at in (-4, -3))
         mask_s = mask.bytes / spec.hbm_bytes_per_s
         of_mask = [_aligned(shape.kv_len * mask.itemsize), _log2(mask.bytes), math.log2(1 + mask_s / base_s),
                    float(by_sample), float(by_head)]  # fmt: skip

@@ -20,7 +20,7 @@ from irene.predictor.leaf_table import REGRESSORS, FloatArray, LeafTable
 from irene.predictor.power_features import power_matrix
 
 _TIME_SETTINGS: dict[str, Any] = {
-    "n_estimators": 500, "max_depth": 6, "learning_rate": 0.06, "max_bin": 64, "subsample": 0.8,
+    "n_estimators": 250, "max_depth": 5, "learning_rate": 0.1, "max_bin": 64, "subsample": 0.8,
     "colsample_bytree": 0.5, "min_child_weight": 2.0,
 }  # fmt: skip
 _POWER_SETTINGS: dict[str, Any] = {

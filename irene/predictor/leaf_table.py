@@ -32,10 +32,10 @@ from irene.primitives.work import count_work
 
 FloatArray = NDArray[np.float64]
 HALF_DTYPES = ("bfloat16", "float16")
-# One regressor of time each, the feature family first in its name: kernels that share no more than that. Products in
-# 16 bits, in TF32 and on the vector units come from three sets of kernels; so do the backends of fused attention.
+# One regressor of time each, the feature family first in its name: kernels that share no more than that. Products on
+# tensor cores and on vector units come from two sets of kernels; so do the backends of fused attention from three.
 REGRESSORS = (
-    "gemm-half", "gemm-tf32", "gemm-single", "gemm-convolution", "gemm-grouped",
+    "gemm-tensor", "gemm-single", "gemm-convolution", "gemm-grouped",
     "attention-fused", "attention-efficient", "attention-math", "vector-pointwise", "vector-rowwise",
 )  # fmt: skip
 _BACKEND_REGRESSOR = {
@@ -154,7 +154,7 @@ def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:
         return "vector-pointwise" if kind in _POINTWISE_KINDS else "vector-rowwise"
     if kind != "gemm":
         return "gemm-convolution" if kind == "convolution" else "gemm-grouped"
-    return "gemm-half" if dtype in HALF_DTYPES else "gemm-tf32" if dtype == "tf32" else "gemm-single"
+    return "gemm-tensor" if dtype in (*HALF_DTYPES, "tf32") else "gemm-single"
 
 
 def _family_of(regressor: str) -> str:
