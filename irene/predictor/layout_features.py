@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ PASS_LAYOUT = (
 )  # fmt: skip
 _LOOPED_KINDS = ("activation", "elementwise", "copy", "fill", "random")
 _JOINS = ("cat", "stack", "concat")
+_REMEMBERED = 50_000  # rows of calls seen before: the layers of a model, the same model asked again
 _LONGEST_WARP_ROW = 1024  # torch's softmax keeps rows up to this long in registers of one warp
 
 
@@ -71,7 +73,8 @@ def _aligned(size_bytes: int) -> float:
     return _log2(alignment_bytes(size_bytes))
 
 
-def _matrix_row(call: Call, base_s: float, spec: DeviceSpec) -> list[float]:
+@lru_cache(maxsize=_REMEMBERED)
+def _matrix_row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float, ...]:
     first, second, _ = product_operands(call)
     matrices = [t for t in (first, second, *call.outputs[:1]) if t.shape]
     aligned = [_aligned(leading_stride(t) * t.itemsize) for t in matrices] or [0.0]
@@ -80,10 +83,11 @@ def _matrix_row(call: Call, base_s: float, spec: DeviceSpec) -> list[float]:
     copied_s = copied_bytes(call) / spec.hbm_bytes_per_s
     row_bytes = leading_stride(first) * first.itemsize if first.shape else 0
     own = [math.log2(1 + copied_s / base_s), *aligned, min(aligned), min(batches, default=4.0), _log2(row_bytes)]
-    return own + [0.0] * (len(PRODUCT_LAYOUT) - len(own))
+    return (*own, *[0.0] * (len(PRODUCT_LAYOUT) - len(own)))
 
 
-def _convolution_row(call: Call, base_s: float, spec: DeviceSpec) -> list[float]:
+@lru_cache(maxsize=_REMEMBERED)
+def _convolution_row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float, ...]:
     """Kernels want channels last: input, weight and output that are not so are transposed before and after."""
     x, weight, out = call.tensors[0], call.tensors[1], call.outputs[0]
     spatial = len(weight.shape) - 2
@@ -91,16 +95,17 @@ def _convolution_row(call: Call, base_s: float, spec: DeviceSpec) -> list[float]
     channels_bytes, out_bytes = weight.shape[1] * weight.itemsize, out.shape[-spatial - 1] * out.itemsize
     transposed_s = 2 * (x.bytes + weight.bytes + out.bytes) / spec.hbm_bytes_per_s
     aligned = [_aligned(channels_bytes)] * 2 + [_aligned(out_bytes)]
-    return [
+    return (
         0.0, *aligned, min(aligned), 4.0, 0.0,
         _log2(math.prod(weight.shape[2:])), _log2(weight.shape[1]),
         math.log2(max(given, 1) / max(positions, 1)), _log2(positions),
         _aligned(channels_bytes), _aligned(positions * out.itemsize),
         math.log2(transposed_s / base_s), _log2(x.shape[0]), float(spatial),
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
-def _attention_row(call: Call, base_s: float, spec: DeviceSpec) -> list[float]:
+@lru_cache(maxsize=_REMEMBERED)
+def _attention_row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float, ...]:
     shape, (query, key, *_) = attention_shape(call), call.tensors
     mask: TensorSpec | None = call.tensors[3] if shape.has_mask and len(call.tensors) > 3 else None
     of_mask = [5.0, 0.0, 0.0, 0.0, 0.0]
@@ -111,15 +116,16 @@ def _attention_row(call: Call, base_s: float, spec: DeviceSpec) -> list[float]:
                    float(by_sample), float(by_head)]  # fmt: skip
     q_tiles, kv_tiles = max(-(-shape.q_len // 64), 1), max(-(-shape.kv_len // 64), 1)
     blocks = max(shape.batch * shape.heads, 1) / spec.sm_count
-    return [
+    return (
         _log2(math.gcd(shape.q_len, 64)), _log2(math.gcd(shape.kv_len, 64)), *of_mask,
         *(float(tensor is not None and not tensor.is_contiguous) for tensor in (query, key, mask)),
         shape.q_len / (64 * q_tiles), shape.kv_len / (64 * kv_tiles),
         _log2_rate(blocks * q_tiles * kv_tiles, base_s), _log2_rate(blocks * -(-q_tiles // 2), base_s), _log2(kv_tiles),
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
-def _pass_row(call: Call, base_s: float) -> list[float]:
+@lru_cache(maxsize=_REMEMBERED)
+def _pass_row(call: Call, base_s: float) -> tuple[float, ...]:
     operands = call.tensors
     outputs = call.outputs or operands[:1]
     scalar = TensorSpec((), (), "float32")
@@ -127,7 +133,7 @@ def _pass_row(call: Call, base_s: float) -> list[float]:
     known = features_of(call)
     width, rows = 2.0 ** known["log2_width"], 2.0 ** known["log2_rows"]
     made_numel = sum(t.numel for t in outputs)
-    return [
+    return (
         *_loop_columns(call, made),
         _log2_rate(made_numel, base_s), _log2_rate(rows, base_s), _log2_rate(2.0 ** known["log2_numel_in"], base_s),
         _log2_rate(made_numel / max((made.shape or (1,))[-1], 1), base_s),
@@ -135,7 +141,7 @@ def _pass_row(call: Call, base_s: float) -> list[float]:
         _log2(width * largest.itemsize), float(width > _LONGEST_WARP_ROW), float(_reduces_inner(call, largest)),
         float(len({t.dtype for t in (*operands, *outputs)})),
         known["log2_width"] * known["log2_rows"] if kind_of(call) == "sort" else 0.0,
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 def _loop_columns(call: Call, made: TensorSpec) -> list[float]:

@@ -28,7 +28,10 @@ _POWER_SETTINGS: dict[str, Any] = {
     "min_child_weight": 2.0,
 }  # fmt: skip
 # How much of the answer is the Gaussian process's: more where rows are few. Chosen with whole sites held out.
-_SMOOTH_SHARES = {"attention": 0.75, "gemm": 0.6, "vector": 0.5}
+_SMOOTH_SHARES = {
+    "gemm-tensor": 0.6, "gemm-single": 0.6, "vector-pointwise": 0.5, "vector-rowwise": 0.5,
+}  # fmt: skip
+_FEW_ROWS_SMOOTH_SHARE = 0.75  # attention, convolution, grouped products: a few hundred each
 _POWER_SMOOTH_SHARE = 0.5
 # Outside the data a tree holds its edge value; these keep a ratio from ever leaving physics altogether.
 _MAX_LOG_RATIO = 6.0
@@ -94,7 +97,7 @@ def fit_leaf_model(
         members = _members(timed, name)
         if len(members) >= 20:
             target = np.log(timed_s[members] / timed.base_s[members])
-            share = _SMOOTH_SHARES[name.partition("-")[0]]
+            share = _SMOOTH_SHARES.get(name, _FEW_ROWS_SMOOTH_SHARE)
             time[name] = fit_blend(timed.matrix(name, members), target, _TIME_SETTINGS, share, seed)
     seen = power_matrix(metered, burst_s)
     power = fit_blend(seen, np.log(metered_w), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)

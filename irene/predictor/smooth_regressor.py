@@ -9,7 +9,7 @@ feature is held at its edge, so that a value far away is never the prior's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +36,19 @@ class SmoothRegressor:
     points: FloatArray
     weights: FloatArray
     offset: float
+    # Derived, so that a prediction does not pass over the points again.
+    _edges: tuple[FloatArray, FloatArray] = field(init=False, repr=False)
+    _squares: FloatArray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_edges", (self.points.min(axis=0), self.points.max(axis=0)))
+        object.__setattr__(self, "_squares", (self.points**2).sum(axis=1))
 
     def predict(self, features: FloatArray) -> FloatArray:
         """The mean at each row of `features` (rows, all columns), shape (rows,)."""
         scaled = (features[:, self.columns] - self.centre) * self.scale
-        scaled = np.clip(scaled, self.points.min(axis=0), self.points.max(axis=0))
-        mean: FloatArray = self.offset + _matern(_distances(scaled, self.points)) @ self.weights
+        scaled = np.clip(scaled, *self._edges)
+        mean: FloatArray = self.offset + _matern(_distances(scaled, self.points, self._squares)) @ self.weights
         return mean
 
 
@@ -50,7 +57,7 @@ def fit_smooth(features: FloatArray, target: FloatArray, gains: FloatArray, seed
 
     The same rows give the same numbers; they are rounded to single precision, in which they are saved.
     """
-    from scipy.linalg import cho_factor, cho_solve
+    from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
 
     spread = features.std(axis=0)
     columns = np.flatnonzero(spread > 1e-9)
@@ -73,7 +80,7 @@ def fit_smooth(features: FloatArray, target: FloatArray, gains: FloatArray, seed
 def _learn_scales(features: FloatArray, target: FloatArray, start: FloatArray) -> tuple[FloatArray, float]:
     """Inverse length scales (columns,) and noise as a share of the signal's variance, by L-BFGS from `start` (logs)."""
     from scipy.linalg import cho_factor, cho_solve
-    from scipy.optimize import minimize
+    from scipy.optimize import minimize  # type: ignore[import-untyped]
 
     variance, columns = max(float(target.var()), 1e-12), len(start)
 
@@ -101,15 +108,19 @@ def _learn_scales(features: FloatArray, target: FloatArray, start: FloatArray) -
     return np.exp(found[:columns]), float(np.exp(found[columns] - found[columns + 1]))
 
 
-def _distances(left: FloatArray, right: FloatArray) -> FloatArray:
-    squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :] - 2.0 * left @ right.T
-    distances: FloatArray = np.sqrt(np.maximum(squares, 0.0))
-    return distances
+def _distances(left: FloatArray, right: FloatArray, right_squares: FloatArray | None = None) -> FloatArray:
+    if right_squares is None:
+        right_squares = (right**2).sum(axis=1)
+    distances: FloatArray = (-2.0 * left) @ right.T
+    distances += right_squares
+    distances += (left**2).sum(axis=1)[:, None]
+    return np.sqrt(np.maximum(distances, 0.0, out=distances), out=distances)
 
 
 def _matern(distances: FloatArray) -> FloatArray:
     steps = np.sqrt(3.0) * distances
-    covariance: FloatArray = (1.0 + steps) * np.exp(-steps)
+    covariance: FloatArray = np.exp(-steps)
+    covariance *= 1.0 + steps
     return covariance
 
 
