@@ -18,6 +18,8 @@ from irene.primitives.shapes import compute_dtype
 
 FloatArray = NDArray[np.float64]
 _BLOCKS = ((128, 128), (64, 64), (64, 128), (32, 128))  # queries x keys
+# Where a block is small, several share an SM: blocks of so many queries, so many to an SM.
+_SHARED_BLOCKS = tuple((queries, resident) for queries in (32, 64, 128) for resident in (2, 4))
 _STEP_LATENCY_S = 300e-9
 _L2_OVER_HBM = 2.0
 
@@ -27,13 +29,18 @@ def attention_wave_names() -> tuple[str, ...]:
     per_block = ("log2_walk_time", "log2_step_latency", "log2_full_waves", "block_wave_efficiency")
     whole = ("log2_products_time", "log2_scores_time", "log2_query_rows", "log2_batch_heads", "log2_kv_bytes",
              "log2_mask_scores_bytes", "is_half_head_size")  # fmt: skip
-    return (*(f"{name}_{q}x{k}" for q, k in _BLOCKS for name in per_block), *whole)
+    shared = [f"{name}_{q}_by_{n}" for q, n in _SHARED_BLOCKS for name in ("block_wave_efficiency", "log2_steps_rate")]
+    rates = ("log2_keys_rate", "log2_key_elements_rate")
+    return (*(f"{name}_{q}x{k}" for q, k in _BLOCKS for name in per_block), *whole, *shared, *rates)
 
 
 def attention_wave_ratios(
     calls: Sequence[Call], dtypes: Sequence[str], base_s: FloatArray, spec: DeviceSpec
 ) -> FloatArray:
-    """Columns as named by `attention_wave_names`, shape (calls, columns); times are log2 ratios to `base_s`."""
+    """Columns as named by `attention_wave_names`, shape (calls, columns).
+
+    Times are log2 ratios to `base_s`, rates log2 of counts per microsecond of it.
+    """
     shapes = [attention_shape(call) for call in calls]
     names = ("batch", "heads", "kv_heads", "q_len", "kv_len", "head_size")
     batch, heads, kv_heads, q_len, kv_len, head_size = (
@@ -69,4 +76,10 @@ def attention_wave_ratios(
         masked * np.log2(scores * itemsize),
         half * np.log2(head_size),
     ]
+    base_us = base_s * 1e6
+    for q_block, resident in _SHARED_BLOCKS:
+        blocks, places = batch * heads * np.ceil(q_len / q_block), spec.sm_count * resident
+        waves = np.ceil(blocks / places)
+        columns += [blocks / (waves * places), np.log2(waves * np.ceil(kv_len / 64) / base_us)]
+    columns += [np.log2(kv_len / base_us), np.log2(kv_len * head_size / base_us)]
     return np.column_stack(columns)

@@ -1,7 +1,7 @@
-"""A predictor on disk: a folder with `bundle.json` and one XGBoost file (.ubj) a regressor. Data, never pickles.
+"""A predictor on disk: a folder with `bundle.json` and two files a regressor. Data, never pickles.
 
-The JSON is strict: a newer schema, an unknown or a missing key at any level, a value of another type, or a regressor
-whose checksum differs is an error.
+Trees are in XGBoost's own format (.ubj), smooth regressors arrays (.npz). The JSON is strict: a newer schema, an
+unknown or a missing key at any level, a value of another type, or a file whose checksum differs is an error.
 """
 
 from __future__ import annotations
@@ -11,30 +11,32 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from irene.errors import BadBundle, BadInput
 from irene.hardware.spec import load_device
 from irene.predictor.aggregation import WEIGHT_FEATURES, Weights
+from irene.predictor.blend import Blend
+from irene.predictor.blend_files import SUFFIXES, blend_from_bytes, blend_to_bytes
 from irene.predictor.domain import Domain, SizeRange
 from irene.predictor.host_model import HostModel
 from irene.predictor.intervals import Intervals
 from irene.predictor.leaf_model import LeafModel
 from irene.predictor.leaf_table import REGRESSORS, matrix_names
+from irene.predictor.power_features import power_names
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import TERMS, RuntimeModel
 
-if TYPE_CHECKING:
-    import xgboost
-
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SHIPPED = Path(__file__).parent / "bundles"
+_TIME = "time-"
 _KEYS = (
     "schema_version",
     "info",
     "device",
     "regressors",
+    "files",
     "features",
     "host",
     "weights",
@@ -47,14 +49,16 @@ _KEYS = (
 def save_bundle(predictor: Predictor, folder: str | Path) -> Path:
     """Write a predictor; the same predictor gives the same bytes. Returns the folder. Raises BadInput if it cannot."""
     folder = Path(folder)
-    regressors = {name: bytes(booster.save_raw("ubj")) for name, booster in _regressors(predictor.leaves).items()}
+    regressors = _regressors(predictor.leaves)
+    files = {file: raw for name, blend in regressors.items() for file, raw in blend_to_bytes(name, blend).items()}
     weights, domain = predictor.weights, predictor.domain
     content = {
         "schema_version": SCHEMA_VERSION,
         "info": asdict(predictor.info),
         "device": predictor.spec.name,
-        "regressors": {name: hashlib.sha256(raw).hexdigest() for name, raw in regressors.items()},
-        "features": {family: list(matrix_names(family)) for family in predictor.leaves.time},
+        "regressors": {name: blend.smooth_share for name, blend in regressors.items()},
+        "files": {file: hashlib.sha256(raw).hexdigest() for file, raw in files.items()},
+        "features": {name: list(_names_of(name)) for name in regressors},
         "host": asdict(predictor.host),
         "weights": {
             "features": list(WEIGHT_FEATURES), "energy": list(weights.energy), "duration": list(weights.duration),
@@ -70,10 +74,10 @@ def save_bundle(predictor: Predictor, folder: str | Path) -> Path:
     text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in folder.glob("*.ubj"):  # of a bundle that had other regressors
+        for stale in (*folder.glob("*.ubj"), *folder.glob("*.npz")):  # of a bundle that had other regressors
             stale.unlink()
-        for name, raw in regressors.items():
-            (folder / f"{name}.ubj").write_bytes(raw)
+        for file, raw in files.items():
+            (folder / file).write_bytes(raw)
         (folder / "bundle.json").write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"Cannot write the bundle {folder}: {error.strerror or error}. Give another --output.") from None
@@ -110,28 +114,36 @@ def shipped_bundle(device: str) -> Path:
 
 
 def _build(content: dict[str, Any], path: Path) -> Predictor:
-    weights, domain, families = content["weights"], content["domain"], content["features"]
+    weights, domain = content["weights"], content["domain"]
     _require_keys(weights, ("features", "energy", "duration", "chain_gap_s"), path, "weights")
     _require_keys(domain, ("metered", "ranges"), path, "domain")
-    _require_keys(
-        content["regressors"], (*(f"time-{name}" for name in families), "power", "stretch"), path, "regressors"
-    )
-    for family, names in _items(families):
-        if family not in REGRESSORS or tuple(names) != matrix_names(family):
-            _fail(path, f"its features of {family!r} are not those of this irene")
+    time = [name for name in REGRESSORS if f"{_TIME}{name}" in content["regressors"]]  # those with too few rows lack
+    _require_keys(content["regressors"], (*(f"{_TIME}{n}" for n in time), "power", "stretch"), path, "regressors")
+    shares = {name: _floats([share])[0] for name, share in _items(content["regressors"])}
+    _require_keys(content["features"], shares, path, "features")
+    _require_keys(content["files"], [f"{name}{suffix}" for name in shares for suffix in SUFFIXES], path, "files")
+    for name, columns in _items(content["features"]):
+        if tuple(columns) != _names_of(name):
+            _fail(path, f"its features of {name!r} are not those of this irene")
     if tuple(weights["features"]) != WEIGHT_FEATURES:
         _fail(path, "its weight features are not those of this irene")
     energy, duration = _floats(weights["energy"]), _floats(weights["duration"])
     if not len(energy) == len(duration) == len(WEIGHT_FEATURES):
         _fail(path, f"expected {len(WEIGHT_FEATURES)} weights of each kind, got {len(energy)} and {len(duration)}")
     spec = load_device(content["device"])
-    regressors = {n: _load_regressor(path.parent / f"{n}.ubj", digest) for n, digest in content["regressors"].items()}
-    time = {family: regressors[f"time-{family}"] for family in families}
+    raw = {file: _read_checked(path.parent / file, digest) for file, digest in _items(content["files"])}
+    blends = {name: blend_from_bytes(name, raw, share, len(_names_of(name))) for name, share in shares.items()}
     host, intervals = content["host"], content["intervals"]
     return Predictor(
         info=PredictorInfo(**content["info"]),
         spec=spec,
-        leaves=LeafModel(time, regressors["power"], regressors["stretch"], spec.context_idle_power_w, spec.power_cap_w),
+        leaves=LeafModel(
+            {name: blends[f"{_TIME}{name}"] for name in time},
+            blends["power"],
+            blends["stretch"],
+            spec.context_idle_power_w,
+            spec.power_cap_w,
+        ),
         host=HostModel(**{name: _numbers(value) for name, value in _items(host)}),
         weights=Weights(energy, duration, _numbers(weights["chain_gap_s"])),
         runtime=_runtime(content["runtime"], path),
@@ -183,24 +195,24 @@ def _size_range(bounds: Any) -> SizeRange:
     return flop_low, flop_high, bytes_low, bytes_high
 
 
-def _regressors(leaves: LeafModel) -> dict[str, xgboost.Booster]:
-    time = {f"time-{family}": booster for family, booster in leaves.time.items()}
+def _regressors(leaves: LeafModel) -> dict[str, Blend]:
+    time = {f"{_TIME}{name}": blend for name, blend in leaves.time.items()}
     return time | {"power": leaves.power, "stretch": leaves.stretch}
 
 
-def _load_regressor(path: Path, digest: str) -> xgboost.Booster:
-    import xgboost
+def _names_of(regressor: str) -> tuple[str, ...]:
+    """The columns that a saved regressor was fitted on."""
+    return matrix_names(regressor.removeprefix(_TIME)) if regressor.startswith(_TIME) else power_names()
 
+
+def _read_checked(path: Path, digest: str) -> bytes:
     try:
         raw = path.read_bytes()
     except OSError as error:
         _fail(path, f"cannot be read ({error.strerror or error})")
     if hashlib.sha256(raw).hexdigest() != digest:
         _fail(path, "its checksum is not the one in bundle.json; the file is damaged")
-    booster = xgboost.Booster()
-    booster.load_model(bytearray(raw))
-    booster.set_param({"nthread": 1})
-    return booster
+    return raw
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from irene.hardware.spec import DeviceSpec
 from irene.primitives.attention import attention_backend, attention_shape
 from irene.primitives.call import DTYPE_BYTES, Call
 from irene.primitives.kinds import kind_of
+from irene.primitives.layouts import copied_bytes
 from irene.primitives.shapes import compute_dtype
 from irene.primitives.work import count_work
 
@@ -27,7 +28,9 @@ def base_duration_s(call: Call, dtype: str, spec: DeviceSpec) -> float:
     """
     work = count_work(call)
     if kind_of(call) != "attention":
-        return max(compute_s(work, dtype, spec), memory_s(work, spec)) + KERNEL_FLOOR_S
+        extra_bytes = copied_bytes(call) or _cast_bytes(call)
+        extra_s = extra_bytes / spec.hbm_bytes_per_s + KERNEL_FLOOR_S if extra_bytes else 0.0
+        return max(compute_s(work, dtype, spec), memory_s(work, spec)) + KERNEL_FLOOR_S + extra_s
     shape = attention_shape(call)
     backend = attention_backend(call)
     if backend == "math":
@@ -41,3 +44,16 @@ def base_duration_s(call: Call, dtype: str, spec: DeviceSpec) -> float:
     # float32 fused attention runs its products on the vector units, not as TF32.
     peak = spec.vector_flop_per_s if backend == "efficient" and dtype in ("float32", "tf32") else spec.peak(dtype)
     return max(shape.executed_flop / peak, memory_s(work, spec)) + 2 * KERNEL_FLOOR_S
+
+
+def _cast_bytes(call: Call) -> int:
+    """A softmax that answers in another dtype casts its input first, in a kernel of its own: written, then read.
+
+    Only float16 to float32 is one kernel (torch, aten/src/ATen/native/cuda/SoftMax.cu, half_to_float).
+    """
+    if kind_of(call) != "softmax" or not call.tensors or not call.outputs:
+        return 0
+    given, made = call.tensors[0], call.outputs[0]
+    if given.dtype == made.dtype or (given.dtype, made.dtype) == ("float16", "float32"):
+        return 0
+    return 2 * made.bytes

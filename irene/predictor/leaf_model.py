@@ -1,37 +1,38 @@
 """What one primitive costs alone: time first, then power, each a learned ratio to physics.
 
-time = base / utilisation: XGBoost on the log ratio, one regressor for each feature family, taught by the many cheap
-timings. Power comes from what the kernel achieves (FLOP/s, bytes/s), taught by the fewer windows with energy; so does
-the stretch from a burst's time to the sustained time under the power cap. Energy = power x sustained time.
+time = base / utilisation: the log ratio is learned by trees and a Gaussian process together, one blend for each set of
+kernels, taught by the many cheap timings. Power comes from what the kernel achieves (FLOP/s, bytes/s) and what it is,
+taught by the fewer windows with energy; so does the stretch from a burst's time to the sustained time under the power
+cap. Energy = power x sustained time.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.leaf_table import HALF_DTYPES, REGRESSORS, FloatArray, LeafTable
-from irene.primitives.kinds import KINDS
-
-if TYPE_CHECKING:
-    import xgboost
+from irene.predictor.blend import Blend, fit_blend
+from irene.predictor.leaf_table import REGRESSORS, FloatArray, LeafTable
+from irene.predictor.power_features import power_matrix
 
 _TIME_SETTINGS: dict[str, Any] = {
-    "n_estimators": 500, "max_depth": 6, "learning_rate": 0.06, "max_bin": 64, "subsample": 0.8,
+    "n_estimators": 250, "max_depth": 5, "learning_rate": 0.1, "max_bin": 64, "subsample": 0.8,
     "colsample_bytree": 0.5, "min_child_weight": 2.0,
 }  # fmt: skip
 _POWER_SETTINGS: dict[str, Any] = {
     "n_estimators": 250, "max_depth": 4, "learning_rate": 0.05, "subsample": 0.8, "colsample_bytree": 0.7,
     "min_child_weight": 2.0,
 }  # fmt: skip
-_FITTED: OrderedDict[str, xgboost.Booster] = OrderedDict()
-_MOST_FITTED = 150  # a megabyte or two each
+# How much of the answer is the Gaussian process's: more where rows are few. Chosen with whole sites held out.
+_SMOOTH_SHARES = {
+    "gemm-tensor": 0.6, "gemm-single": 0.6, "vector-pointwise": 0.5, "vector-rowwise": 0.5,
+}  # fmt: skip
+_FEW_ROWS_SMOOTH_SHARE = 0.75  # attention, convolution, grouped products: a few hundred each
+_POWER_SMOOTH_SHARE = 0.5
 # Outside the data a tree holds its edge value; these keep a ratio from ever leaving physics altogether.
 _MAX_LOG_RATIO = 6.0
 # Above this share of the cap, a sustained time that is longer than a burst's is the cap's doing.
@@ -63,9 +64,9 @@ class LeafValues:
 class LeafModel:
     """Fitted regressors: `time` by the names in REGRESSORS; `power` and `stretch` over all of them."""
 
-    time: dict[str, xgboost.Booster]
-    power: xgboost.Booster
-    stretch: xgboost.Booster
+    time: dict[str, Blend]
+    power: Blend
+    stretch: Blend
     idle_power_w: float
     power_cap_w: float
 
@@ -73,8 +74,8 @@ class LeafModel:
         """Sustained time and power of every row; rows that launch no kernel cost nothing here."""
         burst_s = self.predict_burst_s(table)
         seen = power_matrix(table, np.maximum(burst_s, 1e-9))
-        power_w = np.clip(np.exp(_run(self.power, seen)), self.idle_power_w, self.power_cap_w)
-        stretch = np.exp(_run(self.stretch, seen))
+        power_w = np.clip(np.exp(self.power.predict(seen)), self.idle_power_w, self.power_cap_w)
+        stretch = np.exp(self.stretch.predict(seen))
         capped = table.launches & (power_w > _CAPPED_SHARE * self.power_cap_w)
         slowing = np.where(capped, np.maximum(stretch, 1.0), 1.0)
         silent = ~table.launches
@@ -86,7 +87,7 @@ class LeafModel:
         for name, regressor in self.time.items():
             members = _members(table, name)
             if len(members):
-                ratio = np.clip(_run(regressor, table.matrix(name, members)), -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
+                ratio = np.clip(regressor.predict(table.matrix(name, members)), -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
                 duration_s[members] *= np.exp(ratio)
         return np.where(table.launches, duration_s, 0.0)
 
@@ -101,51 +102,13 @@ def fit_leaf_model(
         members = _members(timed, name)
         if len(members) >= 20:
             target = np.log(timed_s[members] / timed.base_s[members])
-            time[name] = _fit(timed.matrix(name, members), target, _TIME_SETTINGS, seed)
+            share = _SMOOTH_SHARES.get(name, _FEW_ROWS_SMOOTH_SHARE)
+            time[name] = fit_blend(timed.matrix(name, members), target, _TIME_SETTINGS, share, seed)
     seen = power_matrix(metered, burst_s)
-    power = _fit(seen, np.log(metered_w), _POWER_SETTINGS, seed)
-    stretch = _fit(seen, np.log(metered_s / burst_s), _POWER_SETTINGS, seed)
+    power = fit_blend(seen, np.log(metered_w), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
+    stretch = fit_blend(seen, np.log(metered_s / burst_s), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
     return LeafModel(time, power, stretch, spec.context_idle_power_w, spec.power_cap_w)
 
 
 def _members(table: LeafTable, regressor: str) -> NDArray[np.int64]:
     return np.flatnonzero((np.array(table.regressors, dtype=np.str_) == regressor) & table.launches)
-
-
-def power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
-    """What the kernel achieves: rates in log2 of TFLOP/s and TB/s, by dtype, and its kind."""
-    half = np.array([dtype in HALF_DTYPES for dtype in table.dtypes], dtype=np.float64)
-    flop_rate = np.log2(np.maximum(table.matmul_flop, 1.0) / burst_s / 1e12 + 1e-3)
-    byte_rate = np.log2(table.traffic_bytes / burst_s / 1e12 + 1e-3)
-    columns = [
-        flop_rate * half,
-        flop_rate * (1 - half),
-        byte_rate,
-        np.log2(burst_s * 1e6),
-        np.log2(table.traffic_bytes + 1.0),
-        half,
-        table.cold.astype(np.float64),
-        *(np.array([k == kind for k in table.kinds], dtype=np.float64) for kind in KINDS),
-    ]
-    return np.column_stack(columns)
-
-
-def _fit(features: FloatArray, target: FloatArray, settings: dict[str, Any], seed: int) -> xgboost.Booster:
-    """Fitted once for the same numbers: folds that hold out the same rows of a kind have the same regressor."""
-    import xgboost
-
-    known = [str(features.shape).encode(), features.tobytes(), target.tobytes(), f"{settings} {seed}".encode()]
-    key = hashlib.sha256(b"".join(known)).hexdigest()
-    if key not in _FITTED:
-        # One thread: sums in one order, so that the same rows give the same bytes on any machine.
-        model = xgboost.XGBRegressor(**settings, random_state=seed, n_jobs=1, tree_method="hist")
-        _FITTED[key] = model.fit(features, target).get_booster()
-        while len(_FITTED) > _MOST_FITTED:
-            _FITTED.popitem(last=False)
-    _FITTED.move_to_end(key)
-    return _FITTED[key]
-
-
-def _run(booster: xgboost.Booster, features: FloatArray) -> FloatArray:
-    values: FloatArray = np.asarray(booster.inplace_predict(features), dtype=np.float64)
-    return values

@@ -14,6 +14,14 @@ from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
 from irene.predictor.attention_waves import attention_wave_names, attention_wave_ratios
+from irene.predictor.layout_features import (
+    ATTENTION_LAYOUT,
+    PASS_LAYOUT,
+    PRODUCT_LAYOUT,
+    attention_layout,
+    pass_layout,
+    product_layout,
+)
 from irene.predictor.leaf_base import base_duration_s
 from irene.predictor.tile_times import tile_time_names, tile_time_ratios
 from irene.primitives.attention import attention_backend
@@ -24,13 +32,18 @@ from irene.primitives.shapes import compute_dtype
 from irene.primitives.work import count_work
 
 FloatArray = NDArray[np.float64]
-# One regressor of time each. The kernels behind fused attention have nothing in common but the name.
-REGRESSORS = ("gemm", "attention-fused", "attention-efficient", "attention-math", "vector")
+HALF_DTYPES = ("bfloat16", "float16")
+# One regressor of time each, the feature family first in its name: kernels that share no more than that. Products on
+# tensor cores and on vector units come from two sets of kernels; so do the backends of fused attention from three.
+REGRESSORS = (
+    "gemm-tensor", "gemm-single", "gemm-convolution", "gemm-grouped",
+    "attention-fused", "attention-efficient", "attention-math", "vector-pointwise", "vector-rowwise",
+)  # fmt: skip
 _BACKEND_REGRESSOR = {
     "cudnn": "attention-fused", "flash": "attention-fused", "efficient": "attention-efficient", "math": "attention-math"
 }  # fmt: skip
 _FAMILY_KIND: dict[str, Kind] = {"gemm": "gemm", "attention": "attention", "vector": "elementwise"}
-HALF_DTYPES = ("bfloat16", "float16")
+_POINTWISE_KINDS = ("activation", "elementwise", "copy", "fill", "random")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,19 +101,21 @@ class LeafTable:
             for i in members
         ]
         own = np.array(rows, dtype=np.float64)
-        candidates = _CANDIDATES.get(_family_of(regressor))
-        if candidates is None:
-            return own
         calls, dtypes = [self.calls[i] for i in members], [self.dtypes[i] for i in members]
-        return np.hstack([own, candidates(calls, dtypes, self.base_s[members], self.spec)])
+        more = [columns(calls, dtypes, self.base_s[members], self.spec) for columns in _MORE[_family_of(regressor)]]
+        return np.hstack([own, *more])
 
 
 def matrix_names(regressor: str) -> tuple[str, ...]:
     """Column names of `LeafTable.matrix`; their order is part of a saved bundle."""
     own = ("log2_base_s", "is_cold", *(f"kind_{kind}" for kind in KINDS), "is_half", "is_tf32")
     names = (*feature_names(_FAMILY_KIND[_family_of(regressor)]), *own, *(f"operator_{name}" for name in _OPERATORS))
-    candidates = {"gemm": tile_time_names(), "attention": attention_wave_names()}
-    return (*names, *candidates.get(_family_of(regressor), ()))
+    more = {
+        "gemm": (*tile_time_names(), *PRODUCT_LAYOUT),
+        "attention": (*attention_wave_names(), *ATTENTION_LAYOUT),
+        "vector": PASS_LAYOUT,
+    }
+    return (*names, *more[_family_of(regressor)])
 
 
 def make_table(calls: Sequence[Call], dtypes: Sequence[str], cold: Sequence[bool], spec: DeviceSpec) -> LeafTable:
@@ -113,7 +128,7 @@ def make_table(calls: Sequence[Call], dtypes: Sequence[str], cold: Sequence[bool
         cold=np.array(cold, dtype=np.bool_),
         kinds=kinds,
         families=tuple(feature_family(kind) for kind in kinds),
-        regressors=tuple(_regressor_of(call, kind) for call, kind in zip(calls, kinds, strict=True)),
+        regressors=tuple(_regressor_of(*case) for case in zip(calls, kinds, dtypes, strict=True)),
         spec=spec,
         base_s=np.array([_base_s(c, dtype, spec) for c, dtype in zip(calls, dtypes, strict=True)], dtype=np.float64),
         matmul_flop=np.array([work.matmul_flop for work in works], dtype=np.float64),
@@ -159,13 +174,23 @@ def _known_rows(regressor: str, spec: DeviceSpec) -> dict[tuple[Call, str, bool]
 
 _MOST_KNOWN_ROWS = 50_000  # of some hundred numbers each
 
-# What a library's kernel choices would take: see the two files.
-_CANDIDATES = {"gemm": tile_time_ratios, "attention": attention_wave_ratios}
+# What a library's kernel choices would take, and how operands lie in memory: see the three files.
+_MORE = {
+    "gemm": (tile_time_ratios, product_layout),
+    "attention": (attention_wave_ratios, attention_layout),
+    "vector": (pass_layout,),
+}
 
 
-def _regressor_of(call: Call, kind: Kind) -> str:
+def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:
     family = feature_family(kind)
-    return _BACKEND_REGRESSOR[attention_backend(call)] if family == "attention" else family
+    if family == "attention":
+        return _BACKEND_REGRESSOR[attention_backend(call)]
+    if family == "vector":
+        return "vector-pointwise" if kind in _POINTWISE_KINDS else "vector-rowwise"
+    if kind != "gemm":
+        return "gemm-convolution" if kind == "convolution" else "gemm-grouped"
+    return "gemm-tensor" if dtype in (*HALF_DTYPES, "tf32") else "gemm-single"
 
 
 def _family_of(regressor: str) -> str:

@@ -23,6 +23,8 @@ TILES = (
     (32, 64), (32, 32), (16, 64),
 )  # fmt: skip
 _SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
+# Small tiles of vector units share an SM: so many at a time.
+_SHARED_TILES, _RESIDENT = ((128, 128), (128, 64), (64, 64), (32, 64)), 2
 # The rest only shapes the candidates, coarsely: regressors see ratios, and learn what is left.
 _INNER_STEP = 32
 _STEP_LATENCY_S = 15e-9
@@ -33,12 +35,15 @@ _SPLIT_OVERHEAD_S = 1e-6
 def tile_time_names() -> tuple[str, ...]:
     """Column names of `tile_time_ratios`, in order."""
     names = [f"{m}x{n}" for m, n in TILES]
-    return (*(f"log2_tile_time_{n}" for n in names), *(f"log2_split_time_{n}" for n in names), "log2_best_tile_time")
+    times = (*(f"log2_tile_time_{n}" for n in names), *(f"log2_split_time_{n}" for n in names), "log2_best_tile_time")
+    shared = (f"{name}_{m}x{n}" for m, n in _SHARED_TILES for name in ("shared_wave_efficiency", "log2_shared_rate"))
+    return (*times, *shared, *(f"log2_{sizes}_rate" for sizes in ("k", "rows", "columns", "output")))
 
 
 def tile_time_ratios(calls: Sequence[Call], dtypes: Sequence[str], base_s: FloatArray, spec: DeviceSpec) -> FloatArray:
     """log2 of each candidate's seconds over `base_s`, shape (calls, columns): without a split, with the best, the best.
 
+    After them how tiles that share an SM fill it, and counts of multiply-adds and of elements over the base time.
     `calls` are products (GEMM, convolution, grouped GEMM) and `dtypes` the modes that they run in.
     """
     shapes = [gemm_shape(call) for call in calls]
@@ -61,4 +66,18 @@ def tile_time_ratios(calls: Sequence[Call], dtypes: Sequence[str], base_s: Float
     split_s = time_s.min(axis=2)
     columns = np.concatenate([time_s[:, :, 0], split_s, split_s.min(axis=1, keepdims=True)], axis=1)
     ratios: FloatArray = np.log2(columns / base_s[:, None])
-    return ratios
+    batch, m, n, k = (size[:, 0, 0] for size in (batch, m, n, k))
+    return np.hstack([ratios, _shared_columns(batch, m, n, k, base_s * 1e6, spec.sm_count)])
+
+
+def _shared_columns(
+    batch: FloatArray, m: FloatArray, n: FloatArray, k: FloatArray, base_us: FloatArray, sm_count: int
+) -> FloatArray:
+    places = sm_count * _RESIDENT
+    columns = []
+    for tile_m, tile_n in _SHARED_TILES:
+        tiles = batch * np.ceil(m / tile_m) * np.ceil(n / tile_n)
+        waves = np.ceil(tiles / places)
+        columns += [tiles / (waves * places), np.log2(waves * _RESIDENT * tile_m * tile_n * k / base_us)]
+    rates = (np.log2(count / base_us) for count in (k, batch * m, batch * n, batch * m * n))
+    return np.column_stack([*columns, *rates])

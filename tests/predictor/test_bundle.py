@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,7 @@ def refuse(folder: Path, words: str) -> None:
     assert str(folder) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["power.ubj", "time-gemm.ubj"])
+@pytest.mark.parametrize("name", ["power.ubj", "time-gemm-tensor.npz"])
 def test_a_damaged_regressor(folder: Path, name: str) -> None:
     raw = bytearray((folder / name).read_bytes())
     raw[len(raw) // 2] ^= 1
@@ -56,11 +57,28 @@ def test_a_damaged_regressor(folder: Path, name: str) -> None:
 
 
 def test_a_regressor_that_xgboost_cannot_read(folder: Path) -> None:
-    import hashlib
-
     (folder / "power.ubj").write_bytes(b"nonsense")
-    change(folder, lambda c: c["regressors"].update(power=hashlib.sha256(b"nonsense").hexdigest()))
+    change(folder, lambda c: c["files"].update({"power.ubj": hashlib.sha256(b"nonsense").hexdigest()}))
     refuse(folder, "not a predictor bundle")
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        ({"points": np.zeros((3, 2))}, "expected the arrays columns, centre"),
+        ({"weights": np.zeros(3)}, "do not fit"),
+        ({"columns": np.array([10_000])}, "do not fit"),
+        ({"centre": np.array([None])}, "pickle"),
+    ],
+)
+def test_arrays_that_are_no_smooth_regressor(folder: Path, stored: dict[str, Any], words: str) -> None:
+    path = folder / "power.npz"
+    with np.load(path) as arrays:
+        whole = {} if "points" in stored else dict(arrays)
+    np.savez(path, allow_pickle=True, **{**whole, **stored})
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    change(folder, lambda c: c["files"].update({"power.npz": digest}))
+    refuse(folder, words)
 
 
 def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
@@ -73,8 +91,8 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda c: c.update(schema_version=3), "schema_version is 3, this irene reads 2. Update irene"),
-        (lambda c: c.update(schema_version=1), "schema_version is 1.*Train it again"),
+        (lambda c: c.update(schema_version=4), "schema_version is 4, this irene reads 3. Update irene"),
+        (lambda c: c.update(schema_version=2), "schema_version is 2.*Train it again"),
         (lambda c: c.update(schema_version=True), "schema_version is True"),
         (lambda c: c.pop("schema_version"), "schema_version is None"),
         (lambda c: c.update(colour="red"), "the top: keys missing or unknown: colour"),
@@ -88,7 +106,7 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
         (lambda c: c["intervals"]["by_kind"].update(gemm=None), "expected numbers"),
         (lambda c: c["regressors"].pop("power"), "regressors: keys missing or unknown: power"),
         (lambda c: c["regressors"].update(luck="0"), "regressors: keys missing or unknown: luck"),
-        (lambda c: c["features"]["gemm"].reverse(), "features of 'gemm' are not those"),
+        (lambda c: c["features"]["time-gemm-tensor"].reverse(), "features of 'time-gemm-tensor' are not those"),
         (lambda c: c["weights"]["features"].pop(), "weight features are not those"),
         (lambda c: c["weights"]["energy"].pop(), "expected 7 weights of each kind, got 6 and 7"),
         (lambda c: c["domain"]["ranges"]["gemm"].update(bfloat16=[1.0]), "not a predictor bundle"),
@@ -98,6 +116,10 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
         (lambda c: c["domain"]["ranges"].update(gemm=3), "expected an object"),
         (lambda c: c.update(host=[]), "expected an object"),
         (lambda c: c.update(features=["gemm", "vector"]), "expected an object"),
+        (lambda c: c["features"].pop("power"), "features: keys missing or unknown: power"),
+        (lambda c: c["files"].pop("power.npz"), "files: keys missing or unknown: power.npz"),
+        (lambda c: c["files"].update({"../power.npz": "0"}), "files: keys missing or unknown: ../power.npz"),
+        (lambda c: c["regressors"].update(power="half"), "expected numbers"),
         (lambda c: c.update(info=[]), "not a predictor bundle"),
         (lambda c: c.update(regressors=[]), "regressors: expected an object, got list"),
     ],

@@ -27,7 +27,8 @@ def attend(batch: int, heads: int, q_len: int, kv_len: int, causal: bool = False
 def tile_times_s(call: Call) -> dict[str, float]:
     base_s = np.array([base_duration_s(call, "bfloat16", SPEC)])
     ratios = tile_time_ratios([call], ["bfloat16"], base_s, SPEC)[0]
-    return dict(zip(tile_time_names(), 2.0**ratios * base_s[0], strict=True))
+    times_s = dict(zip(tile_time_names(), 2.0**ratios * base_s[0], strict=True))
+    return {name: time_s for name, time_s in times_s.items() if "_time" in name}
 
 
 def test_a_large_product_takes_its_arithmetic_with_any_large_tile() -> None:
@@ -49,6 +50,16 @@ def test_a_long_inner_dimension_is_worth_splitting() -> None:
     assert len(wide) == 2 * len(TILES) + 1
 
 
+def test_tiles_that_share_an_sm_fill_it_by_twos() -> None:
+    names, calls = tile_time_names(), [product(64 * 132, 64, 64), product(64 * 264, 64, 64), product(64 * 265, 64, 64)]
+    columns = tile_time_ratios(calls, ["float32"] * 3, np.full(3, 1e-5), SPEC)
+    assert columns.shape == (3, len(names)) and np.isfinite(columns).all()
+    filled = columns[:, names.index("shared_wave_efficiency_64x64")]
+    assert filled == pytest.approx([0.5, 1.0, 265 / 528])
+    outputs = columns[:, names.index("log2_output_rate")]
+    assert outputs[1] - outputs[0] == pytest.approx(1.0)
+
+
 def test_few_heads_walk_a_long_way() -> None:
     names = attention_wave_names()
     calls = [attend(1, 4, 1, 16384), attend(1, 4, 1, 32768), attend(1, 528, 1, 16384)]
@@ -59,6 +70,13 @@ def test_few_heads_walk_a_long_way() -> None:
     assert walk[1] - walk[0] == pytest.approx(1.0, abs=0.01)  # twice the keys, twice the way
     assert walk[2] - walk[0] == pytest.approx(2.0, abs=0.01)  # 528 blocks on 132 SMs: four waves
     assert columns[2, names.index("block_wave_efficiency_128x128")] == 1.0
+
+
+def test_blocks_that_share_an_sm_take_more_to_fill_it() -> None:
+    names = attention_wave_names()
+    columns = attention_wave_ratios([attend(1, 264, 64, 512)], ["bfloat16"], np.full(1, 1e-5), SPEC)
+    assert columns[0, names.index("block_wave_efficiency_64_by_2")] == 1.0
+    assert columns[0, names.index("block_wave_efficiency_64_by_4")] == 0.5
 
 
 def test_causal_walks_half_the_way() -> None:

@@ -1,0 +1,68 @@
+"""One learned quantity: boosted trees and a smooth regressor side by side, their answers averaged.
+
+Trees follow the jumps where a library changes its kernel, a Gaussian process the slopes between; each errs elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from irene.predictor.smooth_regressor import FloatArray, SmoothRegressor, fit_smooth
+
+if TYPE_CHECKING:
+    import xgboost
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blend:
+    """`smooth_share` of the smooth regressor's answer and the rest of the trees'."""
+
+    trees: xgboost.Booster
+    smooth: SmoothRegressor
+    smooth_share: float
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """The answer for each row of `features` (rows, columns), shape (rows,)."""
+        from_trees = np.asarray(self.trees.inplace_predict(features), dtype=np.float64)
+        answer: FloatArray = from_trees + self.smooth_share * (self.smooth.predict(features) - from_trees)
+        return answer
+
+
+_FITTED: OrderedDict[str, Blend] = OrderedDict()
+_MOST_FITTED = 100  # some megabytes each
+
+
+def fit_blend(
+    features: FloatArray, target: FloatArray, tree_settings: dict[str, Any], smooth_share: float, seed: int = 0
+) -> Blend:
+    """Fit both on `features` (rows, columns) and `target` (rows,); the trees' gains start the smooth one's search.
+
+    Fitted once for the same numbers: folds that hold out the same rows of a kind have the same regressor.
+    """
+    known = [str(features.shape).encode(), features.tobytes(), target.tobytes()]
+    known.append(f"{tree_settings} {smooth_share} {seed}".encode())
+    key = hashlib.sha256(b"".join(known)).hexdigest()
+    if key not in _FITTED:
+        _FITTED[key] = _fit_both(features, target, tree_settings, smooth_share, seed)
+        while len(_FITTED) > _MOST_FITTED:
+            _FITTED.popitem(last=False)
+    _FITTED.move_to_end(key)
+    return _FITTED[key]
+
+
+def _fit_both(
+    features: FloatArray, target: FloatArray, tree_settings: dict[str, Any], smooth_share: float, seed: int
+) -> Blend:
+    import xgboost
+
+    # One thread: sums in one order, so that the same rows give the same bytes on any machine.
+    settings = {**tree_settings, "random_state": seed, "n_jobs": 1, "tree_method": "hist"}
+    trees = xgboost.XGBRegressor(**settings).fit(features, target).get_booster()
+    scores = trees.get_score(importance_type="total_gain")
+    gains = np.array([scores.get(f"f{column}", 0.0) for column in range(features.shape[1])], dtype=np.float64)
+    return Blend(trees, fit_smooth(features, target, gains, seed), smooth_share)

@@ -1,0 +1,61 @@
+"""What the regressors of power and stretch see: what the kernel achieves, and what it is.
+
+Rows with energy are few, so the columns are few and shared by all kinds; a column that says nothing of a kind is 0.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irene.predictor.leaf_table import HALF_DTYPES, REGRESSORS, LeafTable
+from irene.primitives.call import Call
+from irene.primitives.features import features_of
+from irene.primitives.kinds import KINDS
+
+FloatArray = NDArray[np.float64]
+# Of a call's own features, by family; where several families have one name it is one column.
+_OWN = (
+    "log2_m", "log2_n", "log2_k", "log2_batch", "best_tile_efficiency", "log2_q_len", "log2_kv_len", "log2_head_size",
+    "log2_heads", "is_causal", "has_mask", "log2_width", "log2_rows", "flop_per_element", "log2_waves", "any_strided",
+    "log2_flop", "log2_flop_per_byte",
+)  # fmt: skip
+_DTYPES = ("bfloat16", "float16", "float32", "tf32")
+
+
+def power_names() -> tuple[str, ...]:
+    """Column names of `power_matrix`, in order; the order is part of a saved bundle."""
+    achieved = ("log2_half_tflop_per_s", "log2_other_tflop_per_s", "log2_tb_per_s", "log2_burst_us", "log2_over_base")
+    static = ("log2_traffic_bytes", "log2_base_us", "is_half", "is_cold", *(f"kind_{kind}" for kind in KINDS))
+    which = (*(f"dtype_{dtype}" for dtype in _DTYPES), *(f"regressor_{name}" for name in REGRESSORS))
+    return (*achieved, *static, *which, *_OWN)
+
+
+def power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
+    """Columns as named by `power_names`, shape (rows, columns), for calls that take `burst_s` in a burst."""
+    half = np.array([dtype in HALF_DTYPES for dtype in table.dtypes], dtype=np.float64)
+    flop_rate = np.log2(np.maximum(table.matmul_flop, 1.0) / burst_s / 1e12 + 1e-3)
+    columns = [
+        flop_rate * half,
+        flop_rate * (1 - half),
+        np.log2(table.traffic_bytes / burst_s / 1e12 + 1e-3),
+        np.log2(burst_s * 1e6),
+        np.log2(burst_s / table.base_s),
+        np.log2(table.traffic_bytes + 1.0),
+        np.log2(table.base_s * 1e6),
+        half,
+        table.cold.astype(np.float64),
+        *(np.array([value == kind for value in table.kinds], dtype=np.float64) for kind in KINDS),
+        *(np.array([value == dtype for value in table.dtypes], dtype=np.float64) for dtype in _DTYPES),
+        *(np.array([value == name for value in table.regressors], dtype=np.float64) for name in REGRESSORS),
+    ]
+    own = np.array([_own_features(call) for call in table.calls], dtype=np.float64).reshape(-1, len(_OWN))
+    return np.column_stack([*columns, own])
+
+
+@lru_cache(maxsize=50_000)
+def _own_features(call: Call) -> tuple[float, ...]:
+    features = features_of(call)
+    return tuple(features.get(name, 0.0) for name in _OWN)

@@ -1,0 +1,91 @@
+"""The smooth regressor finds a smooth law in few rows, forgets what says nothing, and never leaves the data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from irene.predictor.blend import fit_blend
+from irene.predictor.blend_files import blend_from_bytes, blend_to_bytes
+from irene.predictor.smooth_regressor import FloatArray, SmoothRegressor, fit_smooth
+
+TREES = {"n_estimators": 30, "max_depth": 3}
+
+
+def law(rows: FloatArray) -> FloatArray:
+    values: FloatArray = np.sin(rows[:, 0]) + 0.5 * rows[:, 1]
+    return values
+
+
+def sample(count: int, seed: int = 3) -> FloatArray:
+    return np.random.default_rng(seed).uniform(-2.0, 2.0, (count, 6))
+
+
+@pytest.fixture(scope="module")
+def smooth() -> SmoothRegressor:
+    rows = sample(150)
+    return fit_smooth(rows, law(rows), np.ones(6))
+
+
+def test_it_finds_a_smooth_law_where_trees_see_steps(smooth: SmoothRegressor) -> None:
+    asked = sample(200, seed=4)
+    error = np.abs(smooth.predict(asked) - law(asked)).mean()
+    rows = sample(150)
+    blend = fit_blend(rows, law(rows), TREES, 0.5)
+    trees = np.asarray(blend.trees.inplace_predict(asked), dtype=np.float64)
+    assert error < 0.05
+    assert np.abs(trees - law(asked)).mean() > 2 * error
+
+
+def test_scales_are_long_for_what_says_nothing(smooth: SmoothRegressor) -> None:
+    scale = dict(zip(smooth.columns.tolist(), smooth.scale.tolist(), strict=True))
+    assert min(scale[0], scale[1]) > 5 * max(scale.get(column, 0.0) for column in range(2, 6))
+
+
+def test_the_slopes_of_the_search_are_those_of_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against finite differences, at the place where the search starts."""
+    from scipy import optimize
+
+    from irene.predictor import smooth_regressor
+
+    seen = {}
+
+    def check(loss: object, start: FloatArray, **_: object) -> object:
+        value_of = lambda logs: loss(logs)[0]  # type: ignore[operator]  # noqa: E731
+        seen["off"] = optimize.check_grad(value_of, lambda logs: loss(logs)[1], start)  # type: ignore[operator]
+        seen["size"] = np.linalg.norm(loss(start)[1])  # type: ignore[operator]
+        return optimize.OptimizeResult(x=start)
+
+    rows = sample(40)
+    monkeypatch.setattr("scipy.optimize.minimize", check)
+    smooth_regressor._learn_scales(rows, law(rows), np.full(6, -1.0))
+    assert seen["off"] < 1e-4 * seen["size"]
+
+
+def test_outside_the_data_it_holds_the_edge(smooth: SmoothRegressor) -> None:
+    edge, beyond = np.zeros((1, 6)), np.zeros((1, 6))
+    edge[0, 1], beyond[0, 1] = sample(150)[:, 1].max(), 1e6
+    np.testing.assert_allclose(smooth.predict(beyond), smooth.predict(edge), atol=1e-6)
+
+
+def test_a_column_that_never_changes_and_a_target_that_never_changes() -> None:
+    rows = np.hstack([sample(30), np.ones((30, 1))])
+    flat = fit_smooth(rows, np.full(30, 7.0), np.zeros(7))
+    assert 6 not in flat.columns
+    np.testing.assert_allclose(flat.predict(rows), 7.0, atol=1e-6)
+
+
+def test_the_share_says_who_is_heard() -> None:
+    rows = sample(60)
+    answers = [fit_blend(rows, law(rows), TREES, share).predict(rows) for share in (0.0, 0.5, 1.0)]
+    np.testing.assert_allclose(answers[1], (answers[0] + answers[2]) / 2)
+    assert np.abs(answers[0] - answers[2]).max() > 0.01
+
+
+def test_a_saved_blend_answers_the_same() -> None:
+    rows = sample(60)
+    blend = fit_blend(rows, law(rows), TREES, 0.3)
+    files = blend_to_bytes("it", blend)
+    assert files == blend_to_bytes("it", fit_blend(rows, law(rows), TREES, 0.3))
+    loaded = blend_from_bytes("it", files, 0.3, 6)
+    np.testing.assert_array_equal(loaded.predict(sample(9, seed=8)), blend.predict(sample(9, seed=8)))
