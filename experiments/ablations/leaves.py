@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,17 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from irene.hardware.spec import DeviceSpec
 from irene.predictor.attention_waves import attention_wave_names
-from irene.predictor.leaf_model import LeafModel, LeafValues, fit_leaf_model, power_matrix
+from irene.predictor.leaf_model import LeafModel, LeafValues, fit_leaf_model
 from irene.predictor.leaf_table import REGRESSORS, LeafTable, matrix_names
+from irene.predictor.power_features import power_matrix, power_names
 from irene.predictor.tile_times import tile_time_names
-from irene.predictor.training import fit_boosted_leaves
+from irene.predictor.training import fit_blended_leaves
 from irene.predictor.training_data import PrimitiveData
 
 FloatArray = NDArray[np.float64]
 _CANDIDATES = {*tile_time_names(), *attention_wave_names()}
-_FEWEST_TIMINGS = 20  # as for boosted trees
+_FEWEST_TIMINGS = 20  # as for blends
+_RATES = ("log2_half_tflop_per_s", "log2_other_tflop_per_s", "log2_tb_per_s", "log2_burst_us")
 _RIDGE = 1.0  # of standardised terms; not tuned
 
 
@@ -44,10 +46,26 @@ class BlindLeaves(LeafModel):
 
 
 def fit_blind_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
-    """Boosted trees without the candidates' columns. Power and stretch never had them."""
+    """Blends without the candidates' columns. Power and stretch never had them."""
     timed = _recast(data.timed, BlindTable)
     times = (data.timed_s, data.metered, data.metered_s, data.metered_w, data.burst_s)
     return _recast(fit_leaf_model(timed, *times, spec, seed), BlindLeaves)
+
+
+def fit_tree_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
+    """Boosted trees alone, without the Gaussian process beside them."""
+    return _with_smooth_share(fit_blended_leaves(data, spec, seed), 0.0)
+
+
+def fit_smooth_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
+    """The Gaussian process alone; trees still tell it which columns matter."""
+    return _with_smooth_share(fit_blended_leaves(data, spec, seed), 1.0)
+
+
+def _with_smooth_share(model: LeafModel, share: float) -> LeafModel:
+    time = {name: replace(blend, smooth_share=share) for name, blend in model.time.items()}
+    power, stretch = (replace(blend, smooth_share=share) for blend in (model.power, model.stretch))
+    return replace(model, time=time, power=power, stretch=stretch)
 
 
 class UncappedLeaves(LeafModel):
@@ -59,11 +77,11 @@ class UncappedLeaves(LeafModel):
 
 
 def fit_uncapped_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
-    return _recast(fit_boosted_leaves(data, spec, seed), UncappedLeaves)
+    return _recast(fit_blended_leaves(data, spec, seed), UncappedLeaves)
 
 
 class Linear:
-    """A linear regression in the place of a booster: products of two log sizes, and every column as it is.
+    """A linear regression in the place of a blend: products of two log sizes, and every column as it is.
 
     Held at the edge of its targets, as trees are: a polynomial would leave the data in both directions.
     """
@@ -75,7 +93,7 @@ class Linear:
         self.model = make_pipeline(terms, StandardScaler(), Ridge(alpha=_RIDGE)).fit(features, target)
         self.lowest, self.highest = float(target.min()), float(target.max())
 
-    def inplace_predict(self, features: FloatArray) -> FloatArray:
+    def predict(self, features: FloatArray) -> FloatArray:
         if not len(features):
             return np.empty(0)
         return np.clip(self.model.predict(features), self.lowest, self.highest)
@@ -100,7 +118,8 @@ def fit_linear_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafM
                 at for at, column in enumerate(names) if column.startswith("log2_") and not re.search(r"\dx\d", column)
             ]
             time[name] = Linear(timed.matrix(name, members), target, np.array(sizes))
-    seen, rates = power_matrix(data.metered, data.burst_s), np.arange(4)  # its first columns are the rates and the time
+    seen = power_matrix(data.metered, data.burst_s)
+    rates = np.array([power_names().index(name) for name in _RATES])
     power = Linear(seen, np.log(data.metered_w), rates)
     stretch = Linear(seen, np.log(data.metered_s / data.burst_s), rates)
     return LinearLeaves(time, power, stretch, spec.context_idle_power_w, spec.power_cap_w)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 from joblib import Parallel, delayed
-from leaves import fit_blind_leaves, fit_linear_leaves, fit_uncapped_leaves
+from leaves import fit_blind_leaves, fit_linear_leaves, fit_smooth_leaves, fit_tree_leaves, fit_uncapped_leaves
 
 from irene.dataset.schema import ROW_FIELDS
 from irene.dataset.store import load_rows
@@ -37,6 +37,8 @@ FULL = "full"
 VARIANTS: dict[str, Build] = {
     FULL: lambda rows, seed, full: full,
     "no candidates of tiles and waves": lambda rows, seed, full: fit(rows, seed, fit_leaves=fit_blind_leaves),
+    "trees alone": lambda rows, seed, full: fit(rows, seed, fit_leaves=fit_tree_leaves),
+    "Gaussian processes alone": lambda rows, seed, full: fit(rows, seed, fit_leaves=fit_smooth_leaves),
     "no power cap": lambda rows, seed, full: fit(rows, seed, fit_leaves=fit_uncapped_leaves),
     "no timeline of the host": lambda rows, seed, full: replace(full, host=replace(full.host, factor=0.0)),
     "no learned aggregation": lambda rows, seed, full: replace(full, weights=NEUTRAL),

@@ -14,7 +14,7 @@ from irene.evaluation.error_table import LONG_FROM_S, part_of
 from irene.evaluation.metrics import absolute_percentage_errors
 from irene.evaluation.splits import Mask, leave_sites_out, site_of
 from irene.hardware.spec import load_device
-from irene.predictor.training import fit_boosted_leaves
+from irene.predictor.training import fit_blended_leaves
 from irene.predictor.training_data import gather_primitives
 from irene.primitives.sites import site_of_call
 
@@ -51,7 +51,7 @@ def _judge(rows: pd.DataFrame, train: Mask, test: Mask, share_pct: int, seed: in
     chosen = set(np.random.default_rng(seed).permutation(sites)[: round(len(sites) * share_pct / 100)])
     data = gather_primitives(taught[taught["signature"].map(site_by_signature).isin(chosen)], spec)
     held_out = gather_primitives(rows[test], spec)
-    predicted_s = fit_boosted_leaves(data, spec, seed).predict_burst_s(held_out.timed)
+    predicted_s = fit_blended_leaves(data, spec, seed).predict_burst_s(held_out.timed)
     errors_pct = absolute_percentage_errors(held_out.timed_s, predicted_s)
     parts, taught_parts = (part_of(pd.Series(table.kinds)) for table in (held_out.timed, data.timed))
     counts = taught_parts.value_counts()

@@ -46,15 +46,15 @@ FitLeaves: TypeAlias = Callable[[PrimitiveData, DeviceSpec, int], LeafModel]
 _HOST_BOUND_PCT, _GPU_BOUND_PCT = 70.0, 85.0
 
 
-def fit_boosted_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
-    """The leaf regressors that irene ships: boosted trees on the ratio to physics."""
+def fit_blended_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
+    """The leaf regressors that irene ships: trees and Gaussian processes on the ratio to physics."""
     return fit_leaf_model(
         data.timed, data.timed_s, data.metered, data.metered_s, data.metered_w, data.burst_s, spec, seed
     )
 
 
 def fit(
-    rows: pd.DataFrame, seed: int = 0, device: str = "h200", fit_leaves: FitLeaves = fit_boosted_leaves
+    rows: pd.DataFrame, seed: int = 0, device: str = "h200", fit_leaves: FitLeaves = fit_blended_leaves
 ) -> Predictor:
     """Fit a predictor on rows as `irene.dataset.store.load_rows` gives them (any subset of them, in any order).
 

@@ -13,7 +13,7 @@ import pytest
 import irene
 from irene.hardware.spec import load_device
 from irene.predictor.leaf_table import LeafTable, make_table, matrix_names
-from irene.predictor.training import fit, fit_boosted_leaves
+from irene.predictor.training import fit, fit_blended_leaves
 from irene.predictor.training_data import gather_primitives
 from tests.predictor.made_law import gelu, law_rows, law_s, linear
 
@@ -42,16 +42,28 @@ def table() -> LeafTable:
 
 
 def test_blind_leaves_see_no_candidates(leaves: ModuleType, rows: pd.DataFrame, table: LeafTable) -> None:
-    names = [matrix_names("gemm")[at] for at in leaves.own_columns("gemm")]
+    names = [matrix_names("gemm-tensor")[at] for at in leaves.own_columns("gemm-tensor")]
     assert "log2_m" in names and not any("tile_time" in name or "split_time" in name for name in names)
-    assert len(leaves.own_columns("vector")) == len(matrix_names("vector"))  # it has no candidates
+    assert len(leaves.own_columns("vector-rowwise")) == len(matrix_names("vector-rowwise"))  # it has no candidates
     blind = leaves.fit_blind_leaves(gather_primitives(rows, SPEC), SPEC, 0)
-    assert blind.time["gemm"].num_features() == len(names)
+    assert blind.time["gemm-tensor"].trees.num_features() == len(names)
     np.testing.assert_allclose(blind.predict_burst_s(table), [law_s(call) for call in table.calls], rtol=0.5)
     np.testing.assert_array_equal(
         blind.predict(table).duration_s[2:],
-        fit_boosted_leaves(gather_primitives(rows, SPEC), SPEC, 0).predict(table).duration_s[2:],
+        fit_blended_leaves(gather_primitives(rows, SPEC), SPEC, 0).predict(table).duration_s[2:],
     )
+
+
+def test_trees_and_gaussian_processes_alone_lie_on_either_side_of_their_blend(
+    leaves: ModuleType, rows: pd.DataFrame, table: LeafTable
+) -> None:
+    data = gather_primitives(rows, SPEC)
+    both, trees, smooth = (
+        np.log(build(data, SPEC, 0).predict_burst_s(table))
+        for build in (fit_blended_leaves, leaves.fit_tree_leaves, leaves.fit_smooth_leaves)
+    )
+    assert (np.abs(trees - smooth) > 1e-6).all()
+    assert ((both >= np.minimum(trees, smooth) - 1e-9) & (both <= np.maximum(trees, smooth) + 1e-9)).all()
 
 
 def test_uncapped_leaves_take_a_burst(leaves: ModuleType, rows: pd.DataFrame, table: LeafTable) -> None:

@@ -21,7 +21,7 @@ from irene.predictor.bundle import save_bundle
 from irene.predictor.leaf_model import LeafModel, LeafValues
 from irene.predictor.placement import place_leaves
 from irene.predictor.predictor import Predictor
-from irene.predictor.training import fit, fit_boosted_leaves
+from irene.predictor.training import fit, fit_blended_leaves
 from irene.predictor.training_data import (
     SITE_FOLDS,
     PrimitiveData,
@@ -174,7 +174,7 @@ def test_everything_above_stands_on_the_leaves_that_are_given(fitted: Predictor,
 
     def halved(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
         asked.append(len(data.timed.calls))
-        return fit_boosted_leaves(replace(data, timed_s=data.timed_s / 2), spec, seed)
+        return fit_blended_leaves(replace(data, timed_s=data.timed_s / 2), spec, seed)
 
     given = fit(rows, fit_leaves=halved)
     table = gather_wholes(rows, SPEC)[0].leaves.table
