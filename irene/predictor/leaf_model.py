@@ -27,13 +27,12 @@ _POWER_SETTINGS: dict[str, Any] = {
     "n_estimators": 250, "max_depth": 4, "learning_rate": 0.05, "subsample": 0.8, "colsample_bytree": 0.7,
     "min_child_weight": 2.0,
 }  # fmt: skip
-# How much of the answer is the Gaussian process's: more where rows are few. Chosen with whole sites held out.
-_SMOOTH_SHARES = {
-    "gemm-tensor": 0.6, "gemm-single": 0.6, "vector-pointwise": 0.5, "vector-rowwise": 0.5,
-}  # fmt: skip
-_FEW_ROWS_SMOOTH_SHARE = 0.75  # attention, convolution, grouped products: a few hundred each
+# How much of the answer is the Gaussian process's, chosen with whole sites held out: more where rows are few, as for
+# attention, convolutions and grouped products with some hundreds each.
+_SMOOTH_SHARES = {"gemm-tensor": 0.6, "gemm-single": 0.6, "vector-pointwise": 0.5, "vector-rowwise": 0.5}
+_FEW_ROWS_SMOOTH_SHARE = 0.75
 _POWER_SMOOTH_SHARE = 0.5
-# Outside the data a tree holds its edge value; these keep a ratio from ever leaving physics altogether.
+# Outside the data both hold their edge value; these keep a ratio from ever leaving physics altogether.
 _MAX_LOG_RATIO = 6.0
 # Above this share of the cap, a sustained time that is longer than a burst's is the cap's doing.
 _CAPPED_SHARE = 0.9

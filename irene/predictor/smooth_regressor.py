@@ -55,8 +55,16 @@ class SmoothRegressor:
 def fit_smooth(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int = 0) -> SmoothRegressor:
     """Fit on `features` (rows, columns) and `target` (rows,); `gains` (columns,) say how useful trees found each.
 
-    The same rows give the same numbers; they are rounded to single precision, in which they are saved.
+    The same rows give the same numbers, however many cores there are; they are rounded to single precision, in which
+    they are saved.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    with threadpool_limits(limits=1, user_api="blas"):  # sums in one order
+        return _fit(features, target, gains, seed)
+
+
+def _fit(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int) -> SmoothRegressor:
     from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
 
     spread = features.std(axis=0)
