@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from irene.predictor.leaf_model import LeafValues
 from irene.predictor.leaf_table import HALF_DTYPES, LeafTable
 
 FloatArray = NDArray[np.float64]
@@ -20,8 +21,11 @@ TAU = 3.0
 """A weight stays within 1 +- 1/3."""
 WEIGHT_FEATURES = (
     "is_gemm", "is_gemm_float32", "is_attention", "is_vector", "is_vector_short", "log2_duration", "is_eager",
+    "is_slowed",
 )  # fmt: skip
-_SHRINKAGE = 0.05
+_SHRINKAGE = 0.02
+# Log errors beyond this are outliers: a host that was slow, a card that ran hot. They must not bend all the others.
+_LARGE_ERROR = 0.05
 # Where the fit starts, and what it is shrunk to: seen in captured models.
 _CHAIN_GAP_US = 0.4
 
@@ -65,12 +69,12 @@ class AggregationCase:
     family: str
 
 
-def weight_features(table: LeafTable, duration_s: FloatArray, execution: str) -> FloatArray:
-    """Features of leaves for their weights, shape (rows of the table, len(WEIGHT_FEATURES))."""
+def weight_features(table: LeafTable, alone: LeafValues, execution: str) -> FloatArray:
+    """Features of leaves that cost `alone` for their weights, shape (rows of the table, len(WEIGHT_FEATURES))."""
     family = np.array(table.families, dtype=np.str_)
     half = np.isin(np.array(table.dtypes, dtype=np.str_), HALF_DTYPES)
     gemm, vector = family == "gemm", family == "vector"
-    log2_us = np.log2(np.maximum(duration_s, 1e-7) * 1e6)
+    log2_us = np.log2(np.maximum(alone.duration_s, 1e-7) * 1e6)
     columns = [
         gemm & half,
         gemm & ~half,
@@ -79,12 +83,13 @@ def weight_features(table: LeafTable, duration_s: FloatArray, execution: str) ->
         vector & (log2_us < 3),
         np.clip(log2_us, -1, 10) / 10,
         np.full(len(family), execution == "eager"),
+        alone.slowing > 1,
     ]
     return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
 
 
 def fit_weights(cases: Sequence[AggregationCase], idle_power_w: float) -> Weights:
-    """Least squares on the log error, each family counting alike, shrunk towards weight one.
+    """The least log error, each family counting alike, shrunk towards weight one; large errors count linearly.
 
     Between two kernels of a chain the board draws `idle_power_w`.
     """
@@ -111,7 +116,7 @@ def fit_weights(cases: Sequence[AggregationCase], idle_power_w: float) -> Weight
         total = np.array([weights[span] @ alone for span, alone in zip(spans, own, strict=True)])
         total += per_chain_s * (chains * theta[-1] * 1e-6)
         shrink = np.sqrt(_SHRINKAGE * len(cases) / 10) * (theta - start)
-        return np.concatenate([importance * np.log(total / np.array(measured)), shrink])
+        return np.concatenate([importance * _soften(np.log(total / np.array(measured))), shrink])
 
     start = np.zeros(len(WEIGHT_FEATURES) + 1)
     start[-1] = _CHAIN_GAP_US
@@ -119,6 +124,14 @@ def fit_weights(cases: Sequence[AggregationCase], idle_power_w: float) -> Weight
     start[-1] = duration[-1] = max(0.0, duration[-1])
     held = least_squares(lambda theta: errors(np.append(theta, start[-1]), True), start[:-1]).x
     return Weights(tuple(map(float, held)), tuple(map(float, duration[:-1])), float(duration[-1]) * 1e-6)
+
+
+def _soften(error: FloatArray) -> FloatArray:
+    """The value whose square grows like the square of a small error and like a large one itself."""
+    scaled = error / _LARGE_ERROR
+    # 2 (sqrt(1 + x^2) - 1), without taking one from what is hardly more than one.
+    softened: FloatArray = error * np.sqrt(2.0 / (np.sqrt(1.0 + scaled**2) + 1.0))
+    return softened
 
 
 def _weigh(features: FloatArray, theta: FloatArray) -> FloatArray:

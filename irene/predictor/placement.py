@@ -64,7 +64,7 @@ def place_leaves(
     if execution not in _EXECUTIONS:
         raise UnknownName("execution", execution, _EXECUTIONS)
     at = leaves.row_of_leaf
-    features = weight_features(leaves.table, alone.duration_s, execution)
+    features = weight_features(leaves.table, alone, execution)
     # A captured graph never waits for the host.
     issue_s = host.issue_s(leaves.flat) if execution == "eager" else np.zeros(len(at))
     running = share_clock(alone, leaves.counts, float(issue_s.sum()), spec)

@@ -128,7 +128,7 @@ def _aggregation_cases(
         running = share_clock(values, counts, 0.0, spec)  # none of these waits for the host
         cases.append(
             AggregationCase(
-                features=weight_features(whole.leaves.table, values.duration_s, whole.execution),
+                features=weight_features(whole.leaves.table, values, whole.execution),
                 counts=counts,
                 launches=whole.leaves.table.launches.astype(np.float64),
                 leaf_energy_j=running.energy_j,

@@ -19,6 +19,7 @@ from irene.predictor.aggregation import (
     fit_weights,
     weight_features,
 )
+from irene.predictor.leaf_model import LeafValues
 from irene.predictor.leaf_table import make_table
 from tests.predictor.made_law import attention, gelu, linear
 
@@ -46,7 +47,7 @@ def planted_cases(weights: Weights, families: int = 6, each: int = 12) -> list[A
 
 def test_planted_weights_are_recovered() -> None:
     """But for the shrinkage: what is left of the planted deviation from one is below 40 %, for either target."""
-    planted = Weights((0.6, -0.5, 0.3, 0.0, 0.2, -0.3, 0.4), (-0.4, 0.5, 0.0, 0.2, -0.2, 0.3, -0.3))
+    planted = Weights((0.6, -0.5, 0.3, 0.0, 0.2, -0.3, 0.4, 0.2), (-0.4, 0.5, 0.0, 0.2, -0.2, 0.3, -0.3, 0.1))
     cases = planted_cases(planted)
     found, features = fit_weights(cases, 120.0), np.concatenate([case.features for case in cases])
     for name in ("of_energy", "of_duration"):
@@ -85,12 +86,26 @@ def test_features_of_leaves() -> None:
         [linear(64, 64, 64), linear(64, 64, 64, "float32"), attention(128), gelu(8, 8)],
         ["bfloat16", "float32", "bfloat16", "bfloat16"], [False] * 4, SPEC,
     )  # fmt: skip
-    features = weight_features(table, np.array([2e-6, 1e-3, 64e-6, 4e-6]), "eager")
+    ones = np.ones(4)
+    alone = LeafValues(np.array([2e-6, 1e-3, 64e-6, 4e-6]), 500.0 * ones, np.array([1.0, 1.1, 1.0, 1.0]))
+    features = weight_features(table, alone, "eager")
     rows = [dict(zip(WEIGHT_FEATURES, row, strict=True)) for row in features.tolist()]
     on = [sorted(name for name, value in row.items() if value == 1.0) for row in rows]
     assert on == [
-        ["is_eager", "is_gemm"], ["is_eager", "is_gemm_float32"], ["is_attention", "is_eager"],
+        ["is_eager", "is_gemm"], ["is_eager", "is_gemm_float32", "is_slowed"], ["is_attention", "is_eager"],
         ["is_eager", "is_vector", "is_vector_short"],
     ]  # fmt: skip
     assert [row["log2_duration"] for row in rows] == pytest.approx([0.1, 0.1 * np.log2(1000), 0.6, 0.2])
-    assert not weight_features(table, np.ones(4), "cuda_graph")[:, -1].any()
+    is_eager = WEIGHT_FEATURES.index("is_eager")
+    assert not weight_features(table, alone, "cuda_graph")[:, is_eager].any()
+
+
+def test_one_outlier_does_not_bend_the_others() -> None:
+    """Ten families agree on a tenth more; one, wrong by a factor of two, moves them by less than a hundredth."""
+    ones = np.ones((1, N))
+    cases = [
+        AggregationCase(ones, np.ones(1), np.zeros(1), np.ones(1), np.ones(1), measured, measured, str(number))
+        for number, measured in enumerate([1.1] * 10 + [2.0])
+    ]
+    agreed, bent = (fit_weights(some, 120.0).of_energy(ones)[0] for some in (cases[:10], cases))
+    assert bent == pytest.approx(agreed, abs=0.02)
