@@ -22,7 +22,7 @@ from irene.predictor.training import fit_blended_leaves
 from irene.predictor.training_data import PrimitiveData
 
 FloatArray = NDArray[np.float64]
-_CANDIDATES = {*tile_time_names(), *attention_wave_names()}
+_CANDIDATES = {"gemm": tile_time_names(), "attention": attention_wave_names()}
 _FEWEST_TIMINGS = 20  # as for blends
 _RATES = ("log2_half_tflop_per_s", "log2_other_tflop_per_s", "log2_tb_per_s", "log2_burst_us")
 _RIDGE = 1.0  # of standardised terms; not tuned
@@ -30,7 +30,8 @@ _RIDGE = 1.0  # of standardised terms; not tuned
 
 def own_columns(regressor: str) -> NDArray[np.int64]:
     """The columns of `LeafTable.matrix` that are not a candidate kernel's tiles or waves."""
-    return np.array([at for at, name in enumerate(matrix_names(regressor)) if name not in _CANDIDATES])
+    candidates = _CANDIDATES.get(regressor.partition("-")[0], ())
+    return np.array([at for at, name in enumerate(matrix_names(regressor)) if name not in candidates])
 
 
 class BlindTable(LeafTable):

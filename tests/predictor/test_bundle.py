@@ -108,7 +108,7 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
         (lambda c: c["regressors"].update(luck="0"), "regressors: keys missing or unknown: luck"),
         (lambda c: c["features"]["time-gemm-tensor"].reverse(), "features of 'time-gemm-tensor' are not those"),
         (lambda c: c["weights"]["features"].pop(), "weight features are not those"),
-        (lambda c: c["weights"]["energy"].pop(), "expected 7 weights of each kind, got 6 and 7"),
+        (lambda c: c["weights"]["energy"].pop(), "expected 8 weights of each kind, got 7 and 8"),
         (lambda c: c["domain"]["ranges"]["gemm"].update(bfloat16=[1.0]), "not a predictor bundle"),
         (lambda c: c["host"].update(factor=float("nan")), "not JSON .NaN is no number"),
         (lambda c: c.update(device="abacus"), "abacus"),
