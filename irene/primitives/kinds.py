@@ -110,6 +110,8 @@ _OVERLOADS: dict[str, Kind] = {
     "aten.min.other": "elementwise",
     "aten.where.default": "other",  # nonzero by another name
 }
+# They hand their input on where it is already as asked: whether they launch a kernel is not in their name.
+MAY_DO_NOTHING = frozenset({"aten.to.dtype", "aten.type_as.default"})
 _DROPOUTS = frozenset({"aten.dropout", "aten.feature_dropout", "aten.alpha_dropout", "aten.feature_alpha_dropout"})
 
 
@@ -159,7 +161,7 @@ def kind_of(call: Call) -> Kind:
 def _does_nothing(call: Call) -> bool:
     if call.outputs and all(0 in output.shape for output in call.outputs):
         return True
-    if call.op not in ("aten.to.dtype", "aten.type_as.default") or len(call.outputs) != 1 or not call.args:
+    if call.op not in MAY_DO_NOTHING or len(call.outputs) != 1 or not call.args:
         return False
     given, made = call.args[0], call.outputs[0]
     is_same = isinstance(given, TensorSpec) and (given.shape, given.stride, given.dtype) == (
