@@ -20,13 +20,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from irene.errors import BadInput
+from irene.model_tree.serialization import is_saved_tree
 from irene.model_tree.tree import Workload
 from irene.primitives.call import Call
 from irene.primitives.patterns import Numbers
+from irene.tracing.inputs import check_positions
 from irene.tracing.retracing import Outline, Retracer, ShortTrace
-from irene.tracing.tracer import trace_config
+from irene.tracing.tracer import check_workload, find_config, trace_config
 
 _CHECKED = 3  # points that followed, drawn at random, are traced by a model built afresh
 _POWERS = (0, 1, 2)  # of the batch: how a number may go with it
@@ -39,6 +43,8 @@ class Grid:
     `traced` points were traced; `checked` of the others were traced as well, to be sure of them.
     """
 
+    model: str
+    parameters: int
     workloads: tuple[Workload, ...]
     traces: tuple[ShortTrace, ...]
     outlines: tuple[Outline, ...]
@@ -48,12 +54,20 @@ class Grid:
     checked: int
 
 
-def trace_grid(config: Any, name: str, workloads: Sequence[Workload]) -> Grid:
+def trace_grid(model: Any, workloads: Sequence[Workload]) -> Grid:
     """The calls at every one of `workloads`, which are all combinations of some batch sizes with some lengths.
 
-    They differ in nothing else. Lengths that make no difference to the inputs (of pictures) are one length. Raises
-    BadInput and its kinds.
+    They differ in nothing else. `model` is a name, a path or a transformers config. Lengths that make no difference to
+    the inputs (of pictures) are one length. Raises BadInput and its kinds.
     """
+    for workload in workloads:
+        check_workload(workload)
+    if isinstance(model, str | Path) and is_saved_tree(model):
+        raise BadInput(f"{model} is a saved tree, traced for one batch size and length; give a name or a config.json.")
+    if not isinstance(model, str | Path) and not hasattr(model, "model_type"):
+        raise BadInput(f"Expected a model as a name, a path or a transformers config, got {type(model).__name__}.")
+    config, name = find_config(model)
+    check_positions(config, max(workloads, key=lambda w: max(w.seq_len or 0, w.decoder_seq_len or 0)))
     retracer = Retracer(config, workloads[0])
     columns = list(dict.fromkeys(replace(retracer.describe(w), batch_size=1) for w in _of_one_batch(workloads)))
     batches = list(dict.fromkeys(w.batch_size for w in workloads))
@@ -68,6 +82,8 @@ def trace_grid(config: Any, name: str, workloads: Sequence[Workload]) -> Grid:
             break
     order = [(batch, column) for batch in batches for column in range(len(columns))]
     return Grid(
+        name,
+        retracer.parameters,
         tuple(replace(columns[column], batch_size=batch) for batch, column in order),
         tuple(found[point] for point in order),
         tuple(retracer.outlines),

@@ -67,6 +67,11 @@ class Retracer:
         self._split: dict[Call, tuple[int, Numbers]] = {}
         self._builders: list[Callable[[Sequence[int]], Call]] = []
 
+    @property
+    def parameters(self) -> int:
+        """Elements of the distinct parameters."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
     def describe(self, workload: Workload) -> Workload:
         """The workload as the inputs really are: no length for pictures."""
         return describe_inputs(workload, self._inputs(workload))
@@ -77,9 +82,10 @@ class Retracer:
         try:
             root = self._record(workload, repeats)
         except IreneError:
-            if not self._twins.layers:
-                raise
-            return self._trace_all_layers(workload)
+            root = None
+        if root is None:  # outside the handler: an error of the plain trace is the user's, with no other before it
+            repeats = Repeats(_NO_TWINS)
+            root = self._record(workload, repeats)
         leaves, places, key = _read_short(root, repeats, self._number_of)
         launches = tuple([launches_kernel(call) for call in leaves if call.op in MAY_DO_NOTHING])
         key = (key, launches)
