@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
 from irene.errors import UnknownName
@@ -92,6 +93,7 @@ class Call:
     outputs: tuple[TensorSpec, ...] = ()
     is_view: bool = False
     _hash: int = field(default=0, init=False, repr=False, compare=False)
+    _tensors: tuple[TensorSpec, ...] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:  # named arguments have no order: equal calls must be equal, and have one signature
         if len(self.kwargs) > 1:
@@ -123,11 +125,12 @@ class Call:
     @property
     def name(self) -> str:
         """The operator without namespace and overload: 'linear'."""
-        return self.op.split(".")[1] if "." in self.op else self.op
+        return _name_of(self.op)
 
     @property
     def is_in_place(self) -> bool:
-        return self.name.endswith("_") and not self.name.endswith("__")
+        name = _name_of(self.op)
+        return name.endswith("_") and not name.endswith("__")
 
     def kwarg(self, name: str, default: Argument = None) -> Argument:
         for key, value in self.kwargs:
@@ -138,12 +141,14 @@ class Call:
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Every tensor operand, in order, those inside lists too."""
-        found: list[TensorSpec] = []
-        for value in self.args:
-            _gather(value, found)
-        for _, value in self.kwargs:
-            _gather(value, found)
-        return tuple(found)
+        if self._tensors is None:  # asked for by every count: remember it
+            found: list[TensorSpec] = []
+            for value in self.args:
+                _gather(value, found)
+            for _, value in self.kwargs:
+                _gather(value, found)
+            object.__setattr__(self, "_tensors", tuple(found))
+        return self._tensors  # type: ignore[return-value]
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {"op": self.op, "args": [_encode(a) for a in self.args]}
@@ -169,6 +174,11 @@ class Call:
     def signature(self) -> str:
         """Canonical text of the call: equal texts, equal calls; the key under which rows are stored."""
         return json.dumps(self.to_json(), separators=(",", ":"), sort_keys=True)
+
+
+@cache
+def _name_of(op: str) -> str:
+    return op.split(".")[1] if "." in op else op
 
 
 def _types_of(value: Any) -> Any:

@@ -112,6 +112,7 @@ _OVERLOADS: dict[str, Kind] = {
 }
 # They hand their input on where it is already as asked: whether they launch a kernel is not in their name.
 MAY_DO_NOTHING = frozenset({"aten.to.dtype", "aten.type_as.default"})
+_PACKETS: dict[str, str] = {}  # by operator: asked several times for each call
 _DROPOUTS = frozenset({"aten.dropout", "aten.feature_dropout", "aten.alpha_dropout", "aten.feature_alpha_dropout"})
 
 
@@ -135,9 +136,12 @@ def packet_of(call: Call) -> str:
     >>> packet_of(Call("aten.relu_.default", ()))
     'aten.relu'
     """
-    namespace = call.op.split(".", 1)[0] if "." in call.op else "aten"
-    name = call.name[:-1] if call.is_in_place else call.name
-    return f"{namespace}.{name}"
+    packet = _PACKETS.get(call.op)
+    if packet is None:
+        namespace = call.op.split(".", 1)[0] if "." in call.op else "aten"
+        name = call.name[:-1] if call.is_in_place else call.name
+        packet = _PACKETS[call.op] = f"{namespace}.{name}"
+    return packet
 
 
 def kind_of(call: Call) -> Kind:
@@ -159,8 +163,12 @@ def kind_of(call: Call) -> Kind:
 
 
 def _does_nothing(call: Call) -> bool:
-    if call.outputs and all(0 in output.shape for output in call.outputs):
-        return True
+    if call.outputs:
+        for output in call.outputs:
+            if 0 not in output.shape:
+                break
+        else:
+            return True
     if call.op not in MAY_DO_NOTHING or len(call.outputs) != 1 or not call.args:
         return False
     given, made = call.args[0], call.outputs[0]

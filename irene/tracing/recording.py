@@ -45,7 +45,7 @@ def record_with_notes(
     """
     recorder: Recorder | None = None
     try:
-        recorder = Recorder(module)
+        recorder = Recorder(module, None if repeats is None else repeats.twins.index)
         with _recording(recorder), nullcontext() if repeats is None else repeats.watching(recorder):
             module(*args, **kwargs)
     except IreneError:

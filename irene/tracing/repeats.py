@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from irene.tracing.encoding import storage_key
 from irene.tracing.known_values import expression_of
-from irene.tracing.recorder import Recorder
+from irene.tracing.recorder import ModuleIndex, Recorder
 
 _PLAIN = (int, float, bool, str, type(None))
 _OWN_STATE = {"_parameters", "_buffers", "_modules", "forward"}
@@ -31,6 +31,7 @@ class Twins:
 
     layers: tuple[torch.nn.Module, ...]
     group: dict[int, int]
+    index: ModuleIndex
 
 
 @dataclass(slots=True)
@@ -41,6 +42,10 @@ class _Past:
     inputs: list[Any]
     outputs: list[Any]
     form: Any
+
+    def made_again(self, inputs: list[Any]) -> Any:
+        """What the call would return for these inputs."""
+        return tree_unflatten([_again(value, self.inputs, inputs) for value in self.outputs], self.form)
 
 
 @dataclass(slots=True)
@@ -73,7 +78,7 @@ class Repeats:
             past = self._past.get(key)
             if past is not None and not frame.children:
                 self.of[place] = past.place
-                return tree_unflatten([_again(value, past.inputs, inputs) for value in past.outputs], past.form)
+                return recorder.without_recording(lambda: past.made_again(inputs))
             output = forward(*args, **kwargs)
             outputs, out_form = tree_flatten(output)
             if all(_can_be_made_again(value, inputs) for value in outputs):
@@ -98,7 +103,7 @@ def find_twins(module: torch.nn.Module) -> Twins:
                     layers.append(layer)
                     group[id(layer)] = number
                     inside.update(id(below) for below in layer.modules())
-    return Twins(tuple(layers), group)
+    return Twins(tuple(layers), group, ModuleIndex(module))
 
 
 def _groups_of(members: list[torch.nn.Module]) -> list[list[torch.nn.Module]]:

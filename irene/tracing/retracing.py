@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,10 @@ from irene.primitives.patterns import Numbers, Pattern, builder_of, split_call
 from irene.tracing.building import build_model
 from irene.tracing.inputs import build_inputs, parameters_of, torch_dtype
 from irene.tracing.recording import record_with_notes
-from irene.tracing.repeats import Repeats, Twins, find_twins
+from irene.tracing.repeats import Repeats, find_twins
 from irene.tracing.tracer import describe_inputs
 
 IntArray = NDArray[np.int64]
-_NO_TWINS = Twins((), {})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +83,7 @@ class Retracer:
         except IreneError:
             root = None
         if root is None:  # outside the handler: an error of the plain trace is the user's, with no other before it
-            repeats = Repeats(_NO_TWINS)
+            repeats = Repeats(replace(self._twins, layers=()))
             root = self._record(workload, repeats)
         leaves, places, key = _read_short(root, repeats, self._number_of)
         launches = tuple([launches_kernel(call) for call in leaves if call.op in MAY_DO_NOTHING])
@@ -121,7 +120,7 @@ class Retracer:
 
     def _trace_all_layers(self, workload: Workload) -> ShortTrace:
         """From now on without short cuts: equal layers of this model do not always make equal calls."""
-        self._twins = _NO_TWINS
+        self._twins = replace(self._twins, layers=())
         return self.trace(workload)
 
     def _inputs(self, workload: Workload) -> dict[str, torch.Tensor]:
