@@ -94,11 +94,13 @@ def sweep(
         raise BadInput("A sweep needs at least one batch size and one sequence length (batch_sizes, seq_lens).")
     from irene.predictor.sweeping import predict_grid
     from irene.tracing.grid import trace_grid
+    from irene.tracing.recording import without_collections
 
     asked = [Workload(b, n, decoder_seq_len, dtype, task, execution) for b in batches for n in lengths]
-    grid = trace_grid(model, asked)
-    _warn_if_too_large(grid.model, grid.parameters, dtype, fitted.spec)
-    values = predict_grid(fitted, grid)
+    with without_collections():
+        grid = trace_grid(model, asked)
+        _warn_if_too_large(grid.model, grid.parameters, dtype, fitted.spec)
+        values = predict_grid(fitted, grid)
     return Sweep(grid.model, fitted.spec.name, fitted.info, grid.workloads, values, grid.traced, grid.checked)
 
 

@@ -93,6 +93,7 @@ class Call:
     outputs: tuple[TensorSpec, ...] = ()
     is_view: bool = False
     _hash: int = field(default=0, init=False, repr=False, compare=False)
+    _kind: str = field(default="", init=False, repr=False, compare=False)  # that irene.primitives.kinds gave it
     _tensors: tuple[TensorSpec, ...] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:  # named arguments have no order: equal calls must be equal, and have one signature

@@ -153,6 +153,12 @@ def kind_of(call: Call) -> Kind:
     >>> kind_of(Call("mylib.fused_scan.default", ()))
     'unknown'
     """
+    if not call._kind:  # asked for by every count: remember it
+        object.__setattr__(call, "_kind", _find_kind(call))
+    return call._kind  # type: ignore[return-value]
+
+
+def _find_kind(call: Call) -> Kind:
     if call.is_view or _does_nothing(call):
         return "view"
     packet = packet_of(call)

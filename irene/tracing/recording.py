@@ -69,7 +69,7 @@ def _recording(recorder: Recorder) -> Iterator[None]:
         stack.callback(pre.remove)
         post = hooks.register_module_forward_hook(lambda _, __, out: recorder.leave(out), always_call=True)
         stack.callback(post.remove)
-        stack.enter_context(_without_collections())
+        stack.enter_context(without_collections())
         stack.enter_context(fast_paths(partial(setattr, recorder, "keeps_padding", True)))
         stack.enter_context(watched_constants(partial(record_list_index, recorder)))
         stack.enter_context(torch.inference_mode())
@@ -78,7 +78,7 @@ def _recording(recorder: Recorder) -> Iterator[None]:
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """Thousands of small values are made, none in circles: looking for circles would cost a third of the time."""
     was_on = gc.isenabled()
     gc.disable()

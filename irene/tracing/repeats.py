@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from irene.tracing.encoding import storage_key
 from irene.tracing.known_values import expression_of
@@ -45,7 +44,7 @@ class _Past:
 
     def made_again(self, inputs: list[Any]) -> Any:
         """What the call would return for these inputs."""
-        return tree_unflatten([_again(value, self.inputs, inputs) for value in self.outputs], self.form)
+        return _put_together(self.form, iter([_again(value, self.inputs, inputs) for value in self.outputs]))
 
 
 @dataclass(slots=True)
@@ -71,8 +70,8 @@ class Repeats:
         group = self.twins.group[id(layer)]
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            inputs, form = tree_flatten((args, kwargs))
-            key = (group, str(form), _key_of(inputs, recorder))
+            inputs: list[Any] = []
+            key = (group, _take_apart((args, kwargs), inputs), _key_of(inputs, recorder))
             frame = recorder.frames[-1]
             place = (frame.path, frame.call_index)
             past = self._past.get(key)
@@ -80,9 +79,10 @@ class Repeats:
                 self.of[place] = past.place
                 return recorder.without_recording(lambda: past.made_again(inputs))
             output = forward(*args, **kwargs)
-            outputs, out_form = tree_flatten(output)
+            outputs: list[Any] = []
+            form = _take_apart(output, outputs)
             if all(_can_be_made_again(value, inputs) for value in outputs):
-                self._past[key] = _Past(place, inputs, outputs, out_form)
+                self._past[key] = _Past(place, inputs, outputs, form)
             return output
 
         return call
@@ -150,6 +150,25 @@ def _identity(value: Any) -> Any:
 
 def _sizes(tensor: torch.Tensor) -> Any:
     return tuple(tensor.shape), tensor.stride(), tensor.dtype
+
+
+def _take_apart(value: Any, parts: list[Any]) -> Any:
+    """Add what is in tuples, lists and dicts to `parts`; the form that is left, from which they are put together."""
+    if type(value) is tuple or type(value) is list:
+        return (type(value), tuple([_take_apart(item, parts) for item in value]))
+    if type(value) is dict:
+        return (dict, tuple([(name, _take_apart(item, parts)) for name, item in value.items()]))
+    parts.append(value)
+    return None
+
+
+def _put_together(form: Any, parts: Iterator[Any]) -> Any:
+    if form is None:
+        return next(parts)
+    kind, items = form
+    if kind is dict:
+        return {name: _put_together(item, parts) for name, item in items}
+    return kind([_put_together(item, parts) for item in items])
 
 
 def _key_of(inputs: list[Any], recorder: Recorder) -> Any:
