@@ -14,7 +14,7 @@ MIN_WEIGHT_BYTES = 1_000_000  # smaller weights were measured hot only
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightUses:
-    """Every use of a weight in a tree: the leaf that reads it, and the leaf that read it before, by number in call order.
+    """Every use of a weight in a tree: the leaf that reads it, and the leaf that did before, by number in call order.
 
     The model is called again and again, so a weight's last use in one call precedes its first in the next: `is_lap`.
     """

@@ -23,7 +23,7 @@ from irene.primitives.work import count_work
 
 if TYPE_CHECKING:
     from irene.tracing.grid import Grid
-    from irene.tracing.retracing import Outline, ShortTrace
+    from irene.tracing.retracing import Outline
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -128,7 +128,8 @@ def _total(
     alone = LeafValues(priced.alone.duration_s[rows], priced.alone.power_w[rows], priced.alone.slowing[rows])
     placed = place_issued(leaves, alone, fitted.weights, whole.issue_s, execution, fitted.spec)
     parts = {
-        name: float(values.sum()) for name, values in split_energy(placed, priced.compute_share[rows], fitted.spec).items()
+        name: float(values.sum())
+        for name, values in split_energy(placed, priced.compute_share[rows], fitted.spec).items()
     }
     return {
         **{f"{name}_j": value for name, value in parts.items()},

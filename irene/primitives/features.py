@@ -276,7 +276,7 @@ def _vector_features(call: Call, sm_count: int) -> dict[str, float]:
     strided = [t for t in tensors if not t.is_contiguous]
     most = max(numels, default=0)
     directions = {_running_dim(t) for t, n in zip(tensors, numels, strict=True) if 2 * n >= most and n > 1}
-    filled = not strided and all([(t.shape[-1] if t.shape else 1) * t.itemsize % 16 == 0 for t in tensors])
+    filled = not strided and all((t.shape[-1] if t.shape else 1) * t.itemsize % 16 == 0 for t in tensors)
     return {
         "log2_numel_in": _log2(max(count_in, default=0)),
         "log2_numel_out": _log2(numel_out),
@@ -290,8 +290,8 @@ def _vector_features(call: Call, sm_count: int) -> dict[str, float]:
         "in_bytes": float(largest.itemsize),
         "out_bytes": float(first_out.itemsize),
         "operands": float(len(operands)),
-        "any_strided": float(any([0 not in t.stride for t in strided])),
-        "is_broadcast": float(len({t.shape for t in operands}) > 1 or any([_is_expanded(t) for t in strided])),
+        "any_strided": float(any(0 not in t.stride for t in strided)),
+        "is_broadcast": float(len({t.shape for t in operands}) > 1 or any(_is_expanded(t) for t in strided)),
         "is_mixed_dtype": float(len({t.dtype for t in tensors}) > 1),
         "is_in_place": float(call.is_in_place),
         "is_vectorisable": float(filled),

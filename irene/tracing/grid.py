@@ -10,9 +10,12 @@ What could go wrong unseen, and what is done against it:
 - a condition on the length (a sliding window, padding to a block): each length is traced itself;
 - a condition on the batch that holds for some batches only: each batch is traced at the shortest and the longest
   length, and a batch at which following from others would have been wrong there is traced at every length;
-- a condition on both that, once true, stays true for larger ones (fewer tokens than experts): the two ends do not agree;
-- a condition on both without such an order: points drawn at random are traced as well, by a model built afresh. Where
-  one of them is not what followed, every point is traced.
+- a condition on both that, once true, stays true for larger ones (enough tokens for all experts): the two ends do not
+  agree;
+- a condition on both without such an order: eight points drawn at random are traced as well, the first by a model built
+  afresh. Where one of them is not what followed, every point is traced;
+- equal layers that do not do the same (`irene.tracing.repeats`): the smallest and the largest point, and the first of
+  each outline, are traced with every layer run. Where that differs, all are.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from irene.tracing.tracer import check_workload, find_config, trace_config
 
 _CHECKED = 8  # points that followed, drawn at random, are traced as well, the first by a model built afresh
 _POWERS = (0, 1, 2)  # of the batch: how a number may go with it
+_NO_POWER = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +77,10 @@ def trace_grid(model: Any, workloads: Sequence[Workload]) -> Grid:
     batches = list(dict.fromkeys(w.batch_size for w in workloads))
     search = _Search(retracer, sorted(batches), columns)
     found = search.follow_all()
+    if not search.confirms_corners():
+        retracer.run_all_layers()
+        search.known.clear()
+        found = search.follow_all()
     followed = sorted(set(found) - set(search.known), key=str)
     checks = random.Random(0).sample(followed, min(_CHECKED, len(followed)))
     for number, (batch, column) in enumerate(checks):
@@ -123,6 +131,14 @@ class _Search:
 
     def trace_all(self) -> dict[Point, ShortTrace]:
         return {(b, c): self.trace(b, c) for b in self.batches for c in range(len(self.columns))}
+
+    def confirms_corners(self) -> bool:
+        """Whether the smallest and the largest point are what they are with every layer run."""
+        corners = {(self.batches[0], 0), (self.batches[-1], len(self.columns) - 1)}
+        return all(
+            self.retracer.confirms(self.known[batch, column], replace(self.columns[column], batch_size=batch))
+            for batch, column in corners
+        )
 
     def follow_all(self) -> dict[Point, ShortTrace]:
         """Every point, traced or followed from traced ones."""
@@ -196,7 +212,7 @@ def _law_between(first: ShortTrace, low: int, last: ShortTrace, high: int) -> _L
     factors, powers = [], []
     for a, b in pairs:
         law = [_power_of(x, low, y, high) for x, y in zip(first.numbers[a], last.numbers[b], strict=True)]
-        if None in law:
+        if _NO_POWER in law:
             return None
         powers.append(tuple(law))
         factors.append(tuple([x // low**p for x, p in zip(first.numbers[a], law, strict=True)]))
@@ -205,12 +221,13 @@ def _law_between(first: ShortTrace, low: int, last: ShortTrace, high: int) -> _L
     return _Law(first.outline, patterns, tuple(factors), tuple(powers), call_of_place)
 
 
-def _power_of(x: int, low: int, y: int, high: int) -> int | None:
+def _power_of(x: int, low: int, y: int, high: int) -> int:
+    """The power of the batch that takes a number from x at one batch to y at the other, or _NO_POWER."""
     for power in _POWERS:
         scale = low**power
         if x % scale == 0 and y == x // scale * high**power:
             return power
-    return None
+    return _NO_POWER
 
 
 def _is_same(a: ShortTrace, b: ShortTrace) -> bool:

@@ -2,7 +2,8 @@
 
 On meta tensors one `add` takes torch a tenth of a millisecond, one `layer_norm` a whole one. For operands that lie in
 memory in the order of their dimensions, without gaps, the answer is plain: the output does so as well. All else is left
-to torch. Source of the rule for elementwise operators: `reorder_dimensions` in torch `aten/src/ATen/TensorIterator.cpp`.
+to torch. Source of the rule for elementwise operators: `reorder_dimensions` in torch
+`aten/src/ATen/TensorIterator.cpp`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ _HARMLESS = {"alpha", "approximate"}  # named arguments that change values alone
 def quick_output(op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
     """A new meta tensor as the operator would return it; None where torch must be asked.
 
-    >>> quick_output("aten.mul.Tensor", (torch.empty(2, 1, 4, device="meta"), torch.empty(3, 1, device="meta")), {}).shape
+    >>> x, y = torch.empty(2, 1, 4, device="meta"), torch.empty(3, 1, device="meta")
+    >>> quick_output("aten.mul.Tensor", (x, y), {}).shape
     torch.Size([2, 3, 4])
-    >>> quick_output("aten.neg.default", (torch.empty(2, 3, device="meta").t(),), {}) is None
+    >>> quick_output("aten.neg.default", (x.transpose(0, 2),), {}) is None
     True
     """
     if op in _ELEMENTWISE:

@@ -93,7 +93,8 @@ class Retracer:
             flat = flatten(self._record(workload, None)) if repeats.of else flatten(root)
             place_of_leaf = np.array(places, dtype=np.int64)
             if [flat.nodes[i].call for i in flat.leaf_index] != [leaves[place] for place in places]:
-                return self._trace_all_layers(workload)
+                self.run_all_layers()
+                return self.trace(workload)
             outline = self._outline_of[key] = len(self.outlines)
             self.outlines.append(Outline(flat, place_of_leaf, launches))
         calls = list(dict.fromkeys(leaves))
@@ -101,6 +102,15 @@ class Retracer:
         split = [self._split_call(call) for call in calls]
         patterns, numbers = zip(*split, strict=True) if split else ((), ())
         return ShortTrace(outline, tuple(patterns), tuple(numbers), tuple([index[call] for call in leaves]))
+
+    def confirms(self, trace: ShortTrace, workload: Workload) -> bool:
+        """Whether a plain trace, of all layers, makes the very same calls."""
+        root = self._record(workload, None)
+        return [leaf.call for leaf in root.leaves] == self.calls_of(trace)
+
+    def run_all_layers(self) -> None:
+        """From now on without short cuts: equal layers of this model do not always make equal calls."""
+        self._twins = replace(self._twins, layers=())
 
     def build_call(self, pattern: int, numbers: Numbers) -> Call:
         while len(self._builders) < len(self.patterns):
@@ -117,11 +127,6 @@ class Retracer:
         """The calls of all leaves of a point, in order."""
         calls = [self.build_call(p, n) for p, n in zip(trace.patterns, trace.numbers, strict=True)]
         return [calls[trace.call_of_place[place]] for place in self.outlines[trace.outline].place_of_leaf]
-
-    def _trace_all_layers(self, workload: Workload) -> ShortTrace:
-        """From now on without short cuts: equal layers of this model do not always make equal calls."""
-        self._twins = replace(self._twins, layers=())
-        return self.trace(workload)
 
     def _inputs(self, workload: Workload) -> dict[str, torch.Tensor]:
         meta = torch.device("meta")
@@ -182,6 +187,9 @@ class _State:
 
     def restore(self) -> None:
         for part, own, parameters, buffers in self._parts:
-            for current, saved in ((part.__dict__, own), (part._parameters, parameters), (part._buffers, buffers)):
+            kept: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+                (part.__dict__, own), (part._parameters, parameters), (part._buffers, buffers),
+            )  # fmt: skip
+            for current, saved in kept:
                 current.clear()
                 current.update(saved)
