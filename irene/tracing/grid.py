@@ -1,17 +1,19 @@
 """One model at many batch sizes and lengths: few points are traced, the others follow from them exactly.
 
-Every length is traced at batch 1 (if asked for) and at the smallest and the largest batch above it; every batch at the
-shortest and the longest length. Two points of one length *agree* if their calls are the same but for numbers, and each
-number is the same in both, or goes with the batch or its square. Between two batches that agree, the calls of that
-length are the same with those numbers; where two do not agree, the batch in the middle is traced, and so on.
+Every length is traced at batch 1 (if asked for) and at the largest batch; every batch at the shortest and the longest
+length. Two points of one length *agree* if their calls are the same but for numbers, and each number is the same in
+both, or goes with the batch or its square: the *law* of that length, by which all batches between the two follow
+(`irene.tracing.batch_laws`). Where the smallest and the largest batch do not agree, the batch in the middle is traced,
+and so on. Where two lengths have one law, those between them are taken to have it too if their largest batch fits it;
+where not, the smallest batch of the length in the middle is traced, and so on.
 
 What could go wrong unseen, and what is done against it:
 
 - a condition on the length (a sliding window, padding to a block): each length is traced itself;
 - a condition on the batch that holds for some batches only: each batch is traced at the shortest and the longest
   length, and a batch at which following from others would have been wrong there is traced at every length;
-- a condition on both that, once true, stays true for larger ones (enough tokens for all experts): the two ends do not
-  agree;
+- a condition on both that, once true, stays true for larger ones (enough tokens for all experts): the corners of what
+  is followed do not agree;
 - a condition on both without such an order: eight points drawn at random are traced as well, the first by a model built
   afresh. Where one of them is not what followed, every point is traced;
 - equal layers that do not do the same (`irene.tracing.repeats`): the smallest and the largest point, and the first of
@@ -31,13 +33,12 @@ from irene.model_tree.serialization import is_saved_tree
 from irene.model_tree.tree import Workload
 from irene.primitives.call import Call
 from irene.primitives.patterns import Numbers
+from irene.tracing.batch_laws import Law, is_same, law_between, law_like
 from irene.tracing.inputs import check_positions
 from irene.tracing.retracing import Outline, Retracer, ShortTrace
 from irene.tracing.tracer import check_workload, find_config, trace_config
 
 _CHECKED = 8  # points that followed, drawn at random, are traced as well, the first by a model built afresh
-_POWERS = (0, 1, 2)  # of the batch: how a number may go with it
-_NO_POWER = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,8 +74,10 @@ def trace_grid(model: Any, workloads: Sequence[Workload]) -> Grid:
     config, name = find_config(model)
     check_positions(config, max(workloads, key=lambda w: max(w.seq_len or 0, w.decoder_seq_len or 0)))
     retracer = Retracer(config, workloads[0])
-    columns = list(dict.fromkeys(replace(retracer.describe(w), batch_size=1) for w in _of_one_batch(workloads)))
-    batches = list(dict.fromkeys(w.batch_size for w in workloads))
+    one_batch = [workload for workload in workloads if workload.batch_size == workloads[0].batch_size]
+    asked = list(dict.fromkeys(replace(retracer.describe(workload), batch_size=1) for workload in one_batch))
+    columns = sorted(asked, key=lambda column: (column.seq_len or 0, column.decoder_seq_len or 0))
+    batches = list(dict.fromkeys(workload.batch_size for workload in workloads))
     search = _Search(retracer, sorted(batches), columns)
     found = search.follow_all()
     if not search.confirms_corners():
@@ -89,11 +92,11 @@ def trace_grid(model: Any, workloads: Sequence[Workload]) -> Grid:
             calls = [leaf.call for leaf in trace_config(config, workload, name).root.leaves]
             is_same = calls == retracer.calls_of(found[batch, column])
         else:
-            is_same = _is_same(retracer.trace(workload), found[batch, column])
+            is_same = is_same(retracer.trace(workload), found[batch, column])
         if not is_same:
             found, checks = search.trace_all(), []
             break
-    order = [(batch, column) for batch in batches for column in range(len(columns))]
+    order = [(batch, columns.index(column)) for batch in batches for column in asked]
     return Grid(
         name,
         retracer.parameters,
@@ -107,20 +110,21 @@ def trace_grid(model: Any, workloads: Sequence[Workload]) -> Grid:
     )
 
 
-def _of_one_batch(workloads: Sequence[Workload]) -> list[Workload]:
-    return [w for w in workloads if w.batch_size == workloads[0].batch_size]
-
-
 Point = tuple[int, int]
 """A batch size, and the number of a column (a length)."""
 
 
 class _Search:
-    """Which points are traced, and what follows for the others. `known` holds what was traced."""
+    """Which points are traced, and what follows for the others. `known` holds what was traced.
+
+    Batches and columns are in ascending order. Batch 1 is a case of its own: sizes of one are squeezed and broadcast.
+    """
 
     def __init__(self, retracer: Retracer, batches: list[int], columns: list[Workload]) -> None:
         self.retracer, self.batches, self.columns = retracer, batches, columns
         self.known: dict[Point, ShortTrace] = {}
+        self._above_one = [batch for batch in batches if batch > 1]
+        self._laws: dict[int, Law | None] = {}
 
     def trace(self, batch: int, column: int) -> ShortTrace:
         found = self.known.get((batch, column))
@@ -142,16 +146,15 @@ class _Search:
 
     def follow_all(self) -> dict[Point, ShortTrace]:
         """Every point, traced or followed from traced ones."""
-        edges = sorted({0, len(self.columns) - 1})
+        last = len(self.columns) - 1
         odd: set[int] = set()
-        for column in edges:
+        for column in {0, last}:
             followed = self.follow(column)
-            for batch in self.batches:
-                if not _is_same(self.trace(batch, column), followed[batch]):
-                    odd.add(batch)
+            odd |= {batch for batch in self.batches if not is_same(self.trace(batch, column), followed[batch])}
         for column in range(len(self.columns)):
             for batch in odd:
                 self.trace(batch, column)
+        self._share_laws(0, last)
         found: dict[Point, ShortTrace] = {}
         for column in range(len(self.columns)):
             for batch, trace in self.follow(column).items():
@@ -159,20 +162,43 @@ class _Search:
         return found
 
     def follow(self, column: int) -> dict[int, ShortTrace]:
-        """All batches of one length. Batch 1 is a case of its own: sizes of one are squeezed and broadcast."""
-        above = [batch for batch in self.batches if batch > 1]
+        """All batches of one length."""
         found = {1: self.trace(1, column)} if 1 in self.batches else {}
-        if above:
-            found[above[0]] = self.trace(above[0], column)
-            self._follow_between(above, column, found)
+        if self._above_one:
+            law = self._law_of(column)
+            first = None if law is None else self._at(law, self._above_one[0])
+            found[self._above_one[0]] = self.trace(self._above_one[0], column) if first is None else first
+            self._follow_between(self._above_one, column, found)
         return found
+
+    def _law_of(self, column: int) -> Law | None:
+        """The law of one length from its smallest batch (but 1) to its largest, if these two agree."""
+        if column not in self._laws:
+            low, high = self._above_one[0], self._above_one[-1]
+            self._laws[column] = law_between(self.trace(low, column), low, self.trace(high, column), high)
+        return self._laws[column]
+
+    def _share_laws(self, left: int, right: int) -> None:
+        """Find the laws of all lengths between two: theirs where they have the same and the largest batch fits it."""
+        if right - left < 2 or len(self._above_one) < 2:
+            return
+        law, other, high = self._law_of(left), self._law_of(right), self._above_one[-1]
+        if law is not None and other is not None and law.form == other.form:
+            for column in range(left + 1, right):
+                fitting = law_like(law, self.trace(high, column), high)
+                if fitting is not None:
+                    self._laws[column] = fitting
+        else:
+            middle = (left + right) // 2
+            self._share_laws(left, middle)
+            self._share_laws(middle, right)
 
     def _follow_between(self, batches: list[int], column: int, found: dict[int, ShortTrace]) -> None:
         """Add all batches of an ascending list but the first, which is there."""
         low, high = batches[0], batches[-1]
         first, last = found[low], self.trace(high, column)
         if len(batches) > 2:
-            law = _law_between(first, low, last, high)
+            law = law_between(first, low, last, high)
             followed = None if law is None else {batch: self._at(law, batch) for batch in batches[1:-1]}
             if followed is None or None in followed.values():
                 middle = len(batches) // 2
@@ -182,57 +208,7 @@ class _Search:
             found.update(followed)  # type: ignore[arg-type]
         found[high] = last
 
-    def _at(self, law: _Law, batch: int) -> ShortTrace | None:
+    def _at(self, law: Law, batch: int) -> ShortTrace | None:
         """The calls at a batch by a law; None where one of them launches a kernel there alone, or is silent there."""
-        by_power = [batch**power for power in _POWERS]
-        numbers = tuple([
-            tuple([f * by_power[p] for f, p in zip(factors, powers, strict=True)])
-            for factors, powers in zip(law.factors, law.powers, strict=True)
-        ])  # fmt: skip
-        trace = ShortTrace(law.outline, law.patterns, numbers, law.call_of_place)
+        trace = law.at(batch)
         return trace if self.retracer.launches_of(trace) == self.retracer.outlines[law.outline].launches else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Law:
-    """How the calls of one length go with the batch: each number is a factor times a power of the batch."""
-
-    outline: int
-    patterns: tuple[int, ...]
-    factors: tuple[tuple[int, ...], ...]
-    powers: tuple[tuple[int, ...], ...]
-    call_of_place: tuple[int, ...]
-
-
-def _law_between(first: ShortTrace, low: int, last: ShortTrace, high: int) -> _Law | None:
-    """The law of two points of one length, if they agree."""
-    if first.outline != last.outline:
-        return None
-    pairs = {pair: i for i, pair in enumerate(dict.fromkeys(zip(first.call_of_place, last.call_of_place, strict=True)))}
-    factors, powers = [], []
-    for a, b in pairs:
-        law = [_power_of(x, low, y, high) for x, y in zip(first.numbers[a], last.numbers[b], strict=True)]
-        if _NO_POWER in law:
-            return None
-        powers.append(tuple(law))
-        factors.append(tuple([x // low**p for x, p in zip(first.numbers[a], law, strict=True)]))
-    call_of_place = tuple([pairs[pair] for pair in zip(first.call_of_place, last.call_of_place, strict=True)])
-    patterns = tuple([first.patterns[a] for a, _ in pairs])
-    return _Law(first.outline, patterns, tuple(factors), tuple(powers), call_of_place)
-
-
-def _power_of(x: int, low: int, y: int, high: int) -> int:
-    """The power of the batch that takes a number from x at one batch to y at the other, or _NO_POWER."""
-    for power in _POWERS:
-        scale = low**power
-        if x % scale == 0 and y == x // scale * high**power:
-            return power
-    return _NO_POWER
-
-
-def _is_same(a: ShortTrace, b: ShortTrace) -> bool:
-    """Whether two traces say the same of every leaf."""
-    if a.outline != b.outline:
-        return False
-    pairs = set(zip(a.call_of_place, b.call_of_place, strict=True))
-    return all(a.patterns[i] == b.patterns[j] and a.numbers[i] == b.numbers[j] for i, j in pairs)

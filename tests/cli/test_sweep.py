@@ -13,6 +13,8 @@ from irene.cli.main import run
 from irene.cli.sweep_command import read_numbers
 
 BEYOND = "Sequence length 600 is beyond the 512 learned positions of this bert model; give at most 512."
+MANY = "999 batch sizes times 500 lengths are more than 100000 points."
+LONG = "--seq-len: the range '1:200001' has more than 100000 numbers; give a larger step."
 TINY = ["sweep", "bert-tiny", "--batch-size", "1,8", "--seq-len", "16:48:16"]
 
 
@@ -49,8 +51,8 @@ def test_what_is_not_used_is_said_once(capsys: pytest.CaptureFixture[str]) -> No
         (["--batch-size", "1,two"], "--batch-size: expected numbers like 1,2,4 or a range like 64:512:64, got 'two'."),
         (["--seq-len", "64:32"], "--seq-len: the range '64:32' is empty; expected from:to:step, from the smaller."),
         (["--seq-len", "1:9:0"], "--seq-len: the range '1:9:0' is empty; expected from:to:step, from the smaller."),
-        (["--seq-len", "1:999999"], "--seq-len: the range '1:999999' has more than 100000 numbers; give a larger step."),
-        (["--batch-size", "1:999", "--seq-len", "1:500"], "999 batch sizes times 500 lengths are more than 100000 points."),
+        (["--seq-len", "1:200001"], LONG),
+        (["--batch-size", "1:999", "--seq-len", "1:500"], MANY),
         (["--seq-len", "600"], BEYOND),
         (["--format", "yaml"], "Unknown format 'yaml'. Expected one of: csv, json, table."),
     ],
