@@ -90,10 +90,10 @@ def trace_grid(model: Any, workloads: Sequence[Workload]) -> Grid:
         workload = replace(columns[column], batch_size=batch)
         if number == 0:
             calls = [leaf.call for leaf in trace_config(config, workload, name).root.leaves]
-            is_same = calls == retracer.calls_of(found[batch, column])
+            holds = calls == retracer.calls_of(found[batch, column])
         else:
-            is_same = is_same(retracer.trace(workload), found[batch, column])
-        if not is_same:
+            holds = is_same(retracer.trace(workload), found[batch, column])
+        if not holds:
             found, checks = search.trace_all(), []
             break
     order = [(batch, columns.index(column)) for batch in batches for column in asked]
