@@ -59,7 +59,7 @@ class Retracer:
         self.outlines: list[Outline] = []
         self.patterns: list[Pattern] = []
         self._takes = parameters_of(self.module)
-        self._state = _State(self.module)
+        self._state = _State(self.module, self.module.config)
         self._twins = find_twins(self.module)
         self._outline_of: dict[Any, int] = {}
         self._pattern_of: dict[Pattern, int] = {}
@@ -178,18 +178,19 @@ def _read_short(root: Node, repeats: Repeats, number_of: Callable[[Call], int]) 
 
 
 class _State:
-    """What a module holds beside its weights; some models change it as they run (rotary frequencies that grow)."""
+    """What a module and its config hold, which some models change as they run: rotary frequencies that grow with the
+    length, attention of another class for short inputs.
+    """
 
-    def __init__(self, module: torch.nn.Module) -> None:
-        self._parts = [
-            (part, dict(part.__dict__), dict(part._parameters), dict(part._buffers)) for part in module.modules()
+    def __init__(self, module: torch.nn.Module, config: Any) -> None:
+        owned = [
+            own for part in module.modules() for own in (part.__dict__, part._parameters, part._buffers, part._modules)
+        ]
+        self._saved: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            (own, dict(own)) for own in (*owned, config.__dict__)
         ]
 
     def restore(self) -> None:
-        for part, own, parameters, buffers in self._parts:
-            kept: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
-                (part.__dict__, own), (part._parameters, parameters), (part._buffers, buffers),
-            )  # fmt: skip
-            for current, saved in kept:
-                current.clear()
-                current.update(saved)
+        for current, saved in self._saved:
+            current.clear()
+            current.update(saved)
