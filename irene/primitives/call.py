@@ -173,8 +173,15 @@ class Call:
 
     @property
     def signature(self) -> str:
-        """Canonical text of the call: equal texts, equal calls; the key under which rows are stored."""
-        return json.dumps(self.to_json(), separators=(",", ":"), sort_keys=True)
+        """Canonical text of the call: equal texts, equal calls; the key under which rows are stored.
+
+        It is `to_json` as JSON with sorted keys and no spaces, put together here since it is asked for in bulk.
+        """
+        view = ',"is_view":true' if self.is_view else ""
+        named = ",".join([f"{json.dumps(name)}:{_text_of(value)}" for name, value in self.kwargs])  # kept sorted
+        kwargs = f',"kwargs":{{{named}}}' if named else ""
+        outputs = _text_of(self.outputs)
+        return f'{{"args":{_text_of(self.args)}{view}{kwargs},"op":{json.dumps(self.op)},"outputs":{outputs}}}'
 
 
 @cache
@@ -203,6 +210,18 @@ def _encode(value: Argument) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {"f": repr(value)}
     return value
+
+
+def _text_of(value: Argument) -> str:
+    """The JSON of `_encode(value)`, without spaces."""
+    if isinstance(value, TensorSpec):
+        shape, stride = (",".join([str(number) for number in numbers]) for numbers in (value.shape, value.stride))
+        return f'{{"t":[[{shape}],[{stride}],"{value.dtype}"{",1" if value.weight else ""}]}}'
+    if isinstance(value, tuple):
+        return f"[{','.join([_text_of(item) for item in value])}]"
+    if type(value) is int:
+        return str(value)
+    return json.dumps(_encode(value), separators=(",", ":"))
 
 
 def _decode(value: Any) -> Argument:

@@ -268,8 +268,8 @@ def _vector_features(call: Call, sm_count: int) -> dict[str, float]:
     work = count_work(call)
     numels = [t.numel for t in tensors]  # each property once: this is asked for every call of every model
     count_in = numels[: len(operands)]
-    largest = max(operands or outputs, key=lambda t: t.numel, default=TensorSpec((), (), "float32"))
     numel_largest = max(count_in or numels, default=1)
+    largest = tensors[numels.index(numel_largest)] if tensors else TensorSpec((), (), "float32")
     first_out = outputs[0] if outputs else largest
     width = _reduced_width(call, largest)
     numel_out = sum(numels[len(operands) :])

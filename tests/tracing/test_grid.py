@@ -161,3 +161,22 @@ def test_layers_of_other_settings_are_no_twins() -> None:
     module.layers[2].linear = torch.nn.Linear(8, 8, bias=False)
     module.layers[4].extra = 0.5
     assert len(find_twins(module).layers) == 4
+
+
+class Changing(Stack):
+    """Once it has seen a long input it does something else, and so does its config say."""
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        if input_ids.shape[1] > 4:
+            self.extra, self.config.was_long = torch.nn.ReLU(), True
+        x = super().forward(input_ids)
+        return self.extra(x) if getattr(self.config, "was_long", False) else x
+
+
+def test_a_model_that_changes_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.device("meta"):
+        module = Changing(special=-1)
+    monkeypatch.setattr(retracing, "build_model", lambda *_: module)
+    retracer = retracing.Retracer(module.config, Workload(dtype="float32"))
+    calls = [len(retracer.calls_of(retracer.trace(Workload(1, n, None, "float32")))) for n in (3, 9, 3)]
+    assert calls == [7, 8, 7]
