@@ -15,7 +15,7 @@ What could go wrong unseen, and what is done against it:
 - a condition on both that, once true, stays true for larger ones (enough tokens for all experts): the corners of what
   is followed do not agree;
 - a condition on both without such an order: eight points drawn at random are traced as well, the first by a model built
-  afresh. Where one of them is not what followed, every point is traced;
+  afresh. Where one of them is not what followed, every point is traced, each by a model of its own;
 - equal layers that do not do the same (`irene.tracing.repeats`): the smallest and the largest point, and the first of
   each outline, are traced with every layer run. Where that differs, all are.
 """
@@ -79,10 +79,11 @@ def trace_grid(model: Any, workloads: Sequence[Workload]) -> Grid:
     columns = sorted(asked, key=lambda column: (column.seq_len or 0, column.decoder_seq_len or 0))
     batches = list(dict.fromkeys(workload.batch_size for workload in workloads))
     search = _Search(retracer, sorted(batches), columns)
+    skipped = retracer.skips_layers
     found = search.follow_all()
-    if not search.confirms_corners():
+    if skipped and not (retracer.skips_layers and search.confirms_corners()):
         retracer.run_all_layers()
-        search.known.clear()
+        search = _Search(retracer, sorted(batches), columns)
         found = search.follow_all()
     followed = sorted(set(found) - set(search.known), key=str)
     checks = random.Random(0).sample(followed, min(_CHECKED, len(followed)))
@@ -94,6 +95,8 @@ def trace_grid(model: Any, workloads: Sequence[Workload]) -> Grid:
         else:
             holds = is_same(retracer.trace(workload), found[batch, column])
         if not holds:
+            retracer.build_afresh()
+            search = _Search(retracer, sorted(batches), columns)
             found, checks = search.trace_all(), []
             break
     order = [(batch, columns.index(column)) for batch in batches for column in asked]

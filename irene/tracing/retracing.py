@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,9 @@ class Retracer:
     """Traces of one config at many workloads. `outlines` and `patterns` are those seen so far, by number."""
 
     def __init__(self, config: Any, workload: Workload) -> None:
-        self.module = build_model(config, workload.task, torch_dtype(workload.dtype), "meta")
+        self._build = partial(build_model, config, workload.task, torch_dtype(workload.dtype), "meta")
+        self._builds_afresh = False
+        self.module = self._build()
         self.outlines: list[Outline] = []
         self.patterns: list[Pattern] = []
         self._takes = parameters_of(self.module)
@@ -108,9 +111,19 @@ class Retracer:
         root = self._record(workload, None)
         return [leaf.call for leaf in root.leaves] == self.calls_of(trace)
 
+    @property
+    def skips_layers(self) -> bool:
+        """Whether layers that repeat are not run."""
+        return bool(self._twins.layers)
+
     def run_all_layers(self) -> None:
         """From now on without short cuts: equal layers of this model do not always make equal calls."""
         self._twins = replace(self._twins, layers=())
+
+    def build_afresh(self) -> None:
+        """From now on a new model for each trace, without short cuts, as a single prediction does it."""
+        self.run_all_layers()
+        self._builds_afresh = True
 
     def build_call(self, pattern: int, numbers: Numbers) -> Call:
         while len(self._builders) < len(self.patterns):
@@ -133,6 +146,9 @@ class Retracer:
         return build_inputs(self.module.config, self.module.main_input_name, workload, meta, takes=self._takes)
 
     def _record(self, workload: Workload, repeats: Repeats | None) -> Node:
+        if self._builds_afresh:
+            self.module = self._build()
+            return record_with_notes(self.module, (), self._inputs(workload))[0]
         try:
             return record_with_notes(self.module, (), self._inputs(workload), repeats)[0]
         finally:

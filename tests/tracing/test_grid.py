@@ -99,7 +99,9 @@ def test_a_point_that_did_not_follow_has_all_traced(monkeypatch: pytest.MonkeyPa
     right = trace_grid(tiny_config("bert"), asked)
     assert right.checked and right.traced < len(asked)
     monkeypatch.setattr(grid_module, "law_between", wrong)
-    assert trace_grid(tiny_config("bert"), asked).traced == len(asked)
+    grid = trace_grid(tiny_config("bert"), asked)
+    assert grid.traced == len(asked)
+    assert [trace.numbers for trace in grid.traces] == [trace.numbers for trace in right.traces]
 
 
 class Layer(torch.nn.Module):
