@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from irene.explanation.comparison import Comparison
     from irene.explanation.explanation import Explanation
     from irene.model_tree.serialization import load_tree
-    from irene.predictor import predict
+    from irene.predictor import predict, sweep
     from irene.predictor.prediction import Prediction
     from irene.predictor.runtime import RuntimeFeatures
     from irene.predictor.saved_prediction import load_prediction
+    from irene.predictor.sweep_values import Sweep
     from irene.tracing import trace
 
 __version__ = "0.1.0"
@@ -51,6 +52,7 @@ __all__ = [
     "NotSupported",
     "Prediction",
     "RuntimeFeatures",
+    "Sweep",
     "UnknownName",
     "Untraceable",
     "__version__",
@@ -59,6 +61,7 @@ __all__ = [
     "load_prediction",
     "load_tree",
     "predict",
+    "sweep",
     "trace",
 ]
 
@@ -67,11 +70,13 @@ _HOMES = {
     "Explanation": "irene.explanation.explanation",
     "Prediction": "irene.predictor.prediction",
     "RuntimeFeatures": "irene.predictor.runtime",
+    "Sweep": "irene.predictor.sweep_values",
     "compare": "irene.explanation",
     "explain": "irene.explanation",
     "load_prediction": "irene.predictor.saved_prediction",
     "load_tree": "irene.model_tree.serialization",
     "predict": "irene.predictor",
+    "sweep": "irene.predictor",
     "trace": "irene.tracing",
 }
 

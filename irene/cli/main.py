@@ -22,6 +22,7 @@ from irene.cli import (
     listing_commands,
     model_commands,
     report_commands,
+    sweep_command,
 )
 from irene.errors import IreneError
 
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("predict")(model_commands.print_prediction)
 app.command("explain")(explain_commands.print_explanation)
 app.command("compare")(explain_commands.print_comparison)
+app.command("sweep")(sweep_command.print_sweep)
 app.command("report")(report_commands.write_report)
 app.command("tree")(model_commands.print_tree)
 app.command("models")(listing_commands.print_models)

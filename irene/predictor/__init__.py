@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from irene.predictor.entry import predict, train
+    from irene.predictor.entry import predict, sweep, train
 
-__all__ = ["predict", "train"]
+__all__ = ["predict", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

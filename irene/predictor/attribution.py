@@ -26,7 +26,8 @@ _POWER_BOUND_SHARE = 0.92
 def attribute(placed: Placement, provenance: Sequence[str], intervals: Intervals, spec: DeviceSpec) -> NodeValues:
     """Values of every node; `provenance` is one a leaf, in call order. Sums up the tree are exact at every node."""
     flat, table, at = placed.leaves.flat, placed.leaves.table, placed.leaves.row_of_leaf
-    parts = {name: flat.sum_up(values) for name, values in _split(placed, spec).items()}
+    split = split_energy(placed, compute_shares(table, spec), spec)
+    parts = {name: flat.sum_up(values) for name, values in split.items()}
     energy_j = np.sum(list(parts.values()), axis=0)
     duration_s = flat.sum_up(placed.duration_s)
     ranks = np.array([PROVENANCES.index(p) for p in provenance], dtype=np.float64)
@@ -71,20 +72,23 @@ def share_provenance(provenance: Sequence[str], energy_j: FloatArray) -> dict[st
     return {p: float(energy_j[labels == p].sum()) / total_j if total_j > 0 else 0.0 for p in PROVENANCES}
 
 
-def _split(placed: Placement, spec: DeviceSpec) -> dict[str, FloatArray]:
-    """The parts of each leaf's energy: idle power while it runs and before it, the rest by what the roofline says."""
+def split_energy(placed: Placement, compute_share: FloatArray, spec: DeviceSpec) -> dict[str, FloatArray]:
+    """The parts of each leaf's energy: idle power while it runs and before it, the rest by what the roofline says.
+
+    `compute_share` has one value a row of the table, as `compute_shares` gives it.
+    """
     static_j = np.minimum(spec.context_idle_power_w * placed.busy_s, placed.busy_j)
     dynamic_j = placed.busy_j - static_j
-    compute_share = _compute_shares(placed.leaves.table, spec)[placed.leaves.row_of_leaf]
+    of_leaf = compute_share[placed.leaves.row_of_leaf]
     return {
-        "compute": dynamic_j * compute_share,
-        "memory": dynamic_j * (1 - compute_share),
+        "compute": dynamic_j * of_leaf,
+        "memory": dynamic_j * (1 - of_leaf),
         "static": static_j,
         "launch_gap": placed.gap_j,
     }
 
 
-def _compute_shares(table: LeafTable, spec: DeviceSpec) -> FloatArray:
+def compute_shares(table: LeafTable, spec: DeviceSpec) -> FloatArray:
     """How much of a call's dynamic energy goes into arithmetic: its compute time against its memory time."""
     shares = []
     for call, dtype in zip(table.calls, table.dtypes, strict=True):

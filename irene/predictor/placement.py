@@ -63,10 +63,17 @@ def place_leaves(
     """
     if execution not in _EXECUTIONS:
         raise UnknownName("execution", execution, _EXECUTIONS)
+    # A captured graph never waits for the host.
+    issue_s = host.issue_s(leaves.flat) if execution == "eager" else np.zeros(len(leaves.row_of_leaf))
+    return place_issued(leaves, alone, weights, issue_s, execution, spec)
+
+
+def place_issued(
+    leaves: TreeLeaves, alone: LeafValues, weights: Weights, issue_s: FloatArray, execution: str, spec: DeviceSpec
+) -> Placement:
+    """As `place_leaves`, for leaves that take the host `issue_s` each; shape (leaves,)."""
     at = leaves.row_of_leaf
     features = weight_features(leaves.table, alone, execution)
-    # A captured graph never waits for the host.
-    issue_s = host.issue_s(leaves.flat) if execution == "eager" else np.zeros(len(at))
     running = share_clock(alone, leaves.counts, float(issue_s.sum()), spec)
     chain_s = weights.chain_gap_s * leaves.table.launches
     busy_s = (running.duration_s * weights.of_duration(features) + chain_s)[at]

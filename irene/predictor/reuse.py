@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,31 +12,42 @@ from irene.model_tree.graph import FlatTree
 MIN_WEIGHT_BYTES = 1_000_000  # smaller weights were measured hot only
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightUses:
+    """Every use of a weight in a tree: the leaf that reads it, and the leaf that did before, by number in call order.
+
+    The model is called again and again, so a weight's last use in one call precedes its first in the next: `is_lap`.
+    """
+
+    leaf: NDArray[np.int64]
+    before: NDArray[np.int64]
+    is_lap: NDArray[np.bool_]
+
+
+def find_uses(flat: FlatTree) -> WeightUses:
+    """The uses of the weights of a tree, in call order."""
+    read = [flat.nodes[i].weight_ids for i in flat.leaf_index]
+    last = {weight: index for index, weights in enumerate(read) for weight in weights}
+    uses: list[tuple[int, int, bool]] = []
+    seen: dict[int, int] = {}
+    for index, weights in enumerate(read):
+        uses += [(index, seen.get(weight, last[weight]), weight not in seen) for weight in weights]
+        seen.update((weight, index) for weight in weights)
+    leaf, before, is_lap = zip(*uses, strict=True) if uses else ((), (), ())
+    return WeightUses(np.array(leaf, np.int64), np.array(before, np.int64), np.array(is_lap, np.bool_))
+
+
 def find_cold(
-    flat: FlatTree, traffic_bytes: NDArray[np.float64], weight_bytes: NDArray[np.float64], l2_bytes: float
+    uses: WeightUses, traffic_bytes: NDArray[np.float64], weight_bytes: NDArray[np.float64], l2_bytes: float
 ) -> NDArray[np.bool_]:
     """True for each leaf whose weights are read again only after more than `l2_bytes` of other traffic.
 
-    The model is called again and again, so a weight's last use in one call precedes its first in the next. Arrays are
-    per leaf, in call order.
+    Arrays are per leaf, in call order.
     """
-    total = float(traffic_bytes.sum())
-    before = np.concatenate([[0.0], np.cumsum(traffic_bytes)[:-1]])
-    last_use: dict[int, int] = {}
-    leaves = [flat.nodes[i] for i in flat.leaf_index]
-    for index, node in enumerate(leaves):
-        for weight in node.weight_ids:
-            last_use[weight] = index
-    cold = np.zeros(len(leaves), dtype=np.bool_)
-    seen: dict[int, int] = {}
-    for index, node in enumerate(leaves):
-        if weight_bytes[index] >= MIN_WEIGHT_BYTES:
-            distances = []
-            for weight in node.weight_ids:
-                earlier = seen.get(weight)
-                lap = 0.0 if earlier is not None else total
-                distances.append(before[index] - before[last_use[weight] if earlier is None else earlier] + lap)
-            cold[index] = max(distances, default=0.0) > l2_bytes
-        for weight in node.weight_ids:
-            seen[weight] = index
+    so_far = np.concatenate([[0.0], np.cumsum(traffic_bytes)[:-1]])
+    lap = np.where(uses.is_lap, float(traffic_bytes.sum()), 0.0)
+    is_far = so_far[uses.leaf] - so_far[uses.before] + lap > l2_bytes
+    cold = np.zeros(len(traffic_bytes), dtype=np.bool_)
+    cold[uses.leaf[is_far]] = True
+    cold &= weight_bytes >= MIN_WEIGHT_BYTES
     return cold

@@ -11,7 +11,7 @@ from irene.hardware.spec import DeviceSpec
 from irene.model_tree.graph import FlatTree, flatten
 from irene.model_tree.tree import ModelTree
 from irene.predictor.leaf_table import LeafTable, effective_dtype, make_table
-from irene.predictor.reuse import find_cold
+from irene.predictor.reuse import find_cold, find_uses
 from irene.primitives.call import Call
 from irene.primitives.work import count_work
 
@@ -37,7 +37,7 @@ def tabulate_leaves(tree: ModelTree, spec: DeviceSpec) -> TreeLeaves:
     works = {call: count_work(call) for call in set(calls)}
     traffic_bytes = np.array([works[call].traffic_bytes for call in calls], dtype=np.float64)
     weight_bytes = np.array([works[call].weight_bytes for call in calls], dtype=np.float64)
-    cold = find_cold(flat, traffic_bytes, weight_bytes, spec.l2_bytes)
+    cold = find_cold(find_uses(flat), traffic_bytes, weight_bytes, spec.l2_bytes)
     rows: dict[tuple[Call, bool], int] = {}
     row_of_leaf = np.zeros(len(calls), dtype=np.int64)
     for index, call in enumerate(calls):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 from irene.errors import UnknownName
@@ -93,6 +93,8 @@ class Call:
     outputs: tuple[TensorSpec, ...] = ()
     is_view: bool = False
     _hash: int = field(default=0, init=False, repr=False, compare=False)
+    _kind: str = field(default="", init=False, repr=False, compare=False)  # that irene.primitives.kinds gave it
+    _tensors: tuple[TensorSpec, ...] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:  # named arguments have no order: equal calls must be equal, and have one signature
         if len(self.kwargs) > 1:
@@ -124,11 +126,12 @@ class Call:
     @property
     def name(self) -> str:
         """The operator without namespace and overload: 'linear'."""
-        return self.op.split(".")[1] if "." in self.op else self.op
+        return _name_of(self.op)
 
     @property
     def is_in_place(self) -> bool:
-        return self.name.endswith("_") and not self.name.endswith("__")
+        name = _name_of(self.op)
+        return name.endswith("_") and not name.endswith("__")
 
     def kwarg(self, name: str, default: Argument = None) -> Argument:
         for key, value in self.kwargs:
@@ -139,12 +142,14 @@ class Call:
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Every tensor operand, in order, those inside lists too."""
-        found: list[TensorSpec] = []
-        for value in self.args:
-            _gather(value, found)
-        for _, value in self.kwargs:
-            _gather(value, found)
-        return tuple(found)
+        if self._tensors is None:  # asked for by every count: remember it
+            found: list[TensorSpec] = []
+            for value in self.args:
+                _gather(value, found)
+            for _, value in self.kwargs:
+                _gather(value, found)
+            object.__setattr__(self, "_tensors", tuple(found))
+        return self._tensors  # type: ignore[return-value]
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {"op": self.op, "args": [_encode(a) for a in self.args]}
@@ -168,8 +173,20 @@ class Call:
 
     @property
     def signature(self) -> str:
-        """Canonical text of the call: equal texts, equal calls; the key under which rows are stored."""
-        return json.dumps(self.to_json(), separators=(",", ":"), sort_keys=True)
+        """Canonical text of the call: equal texts, equal calls; the key under which rows are stored.
+
+        It is `to_json` as JSON with sorted keys and no spaces, put together here since it is asked for in bulk.
+        """
+        view = ',"is_view":true' if self.is_view else ""
+        named = ",".join([f"{json.dumps(name)}:{_text_of(value)}" for name, value in self.kwargs])  # kept sorted
+        kwargs = f',"kwargs":{{{named}}}' if named else ""
+        outputs = _text_of(self.outputs)
+        return f'{{"args":{_text_of(self.args)}{view}{kwargs},"op":{json.dumps(self.op)},"outputs":{outputs}}}'
+
+
+@cache
+def _name_of(op: str) -> str:
+    return op.split(".")[1] if "." in op else op
 
 
 @lru_cache(maxsize=65536)  # the same rows are read for every fold that is held out
@@ -204,6 +221,18 @@ def _encode(value: Argument) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {"f": repr(value)}
     return value
+
+
+def _text_of(value: Argument) -> str:
+    """The JSON of `_encode(value)`, without spaces."""
+    if isinstance(value, TensorSpec):
+        shape, stride = (",".join([str(number) for number in numbers]) for numbers in (value.shape, value.stride))
+        return f'{{"t":[[{shape}],[{stride}],"{value.dtype}"{",1" if value.weight else ""}]}}'
+    if isinstance(value, tuple):
+        return f"[{','.join([_text_of(item) for item in value])}]"
+    if type(value) is int:
+        return str(value)
+    return json.dumps(_encode(value), separators=(",", ":"))
 
 
 def _decode(value: Any) -> Argument:

@@ -266,22 +266,26 @@ def _vector_features(call: Call, sm_count: int) -> dict[str, float]:
     operands, outputs = call.tensors, call.outputs
     tensors = operands + outputs
     work = count_work(call)
-    largest = max(operands or outputs, key=lambda t: t.numel, default=TensorSpec((), (), "float32"))
+    numels = [t.numel for t in tensors]  # each property once: this is asked for every call of every model
+    count_in = numels[: len(operands)]
+    numel_largest = max(count_in or numels, default=1)
+    largest = tensors[numels.index(numel_largest)] if tensors else TensorSpec((), (), "float32")
     first_out = outputs[0] if outputs else largest
     width = _reduced_width(call, largest)
-    numel_out = sum(t.numel for t in outputs)
+    numel_out = sum(numels[len(operands) :])
     strided = [t for t in tensors if not t.is_contiguous]
-    most = max((t.numel for t in tensors), default=0)
-    filled = all((t.shape[-1] if t.shape else 1) * t.itemsize % 16 == 0 for t in tensors)
+    most = max(numels, default=0)
+    directions = {_running_dim(t) for t, n in zip(tensors, numels, strict=True) if 2 * n >= most and n > 1}
+    filled = not strided and all((t.shape[-1] if t.shape else 1) * t.itemsize % 16 == 0 for t in tensors)
     return {
-        "log2_numel_in": _log2(max((t.numel for t in operands), default=0)),
+        "log2_numel_in": _log2(max(count_in, default=0)),
         "log2_numel_out": _log2(numel_out),
         "log2_read_bytes": _log2(work.weight_bytes + work.read_bytes),
         "log2_write_bytes": _log2(work.write_bytes),
         "log2_width": _log2(width),
-        "log2_rows": _log2(max(largest.numel, numel_out) / max(width, 1)),
+        "log2_rows": _log2(max(numel_largest, numel_out) / max(width, 1)),
         "log2_out_width": _log2(first_out.shape[-1] if first_out.shape else 1),
-        "log2_reduction": _log2_ratio(largest.numel, numel_out),
+        "log2_reduction": _log2_ratio(numel_largest, numel_out),
         "flop_per_element": float(flop_per_element(call)),
         "in_bytes": float(largest.itemsize),
         "out_bytes": float(first_out.itemsize),
@@ -290,17 +294,20 @@ def _vector_features(call: Call, sm_count: int) -> dict[str, float]:
         "is_broadcast": float(len({t.shape for t in operands}) > 1 or any(_is_expanded(t) for t in strided)),
         "is_mixed_dtype": float(len({t.dtype for t in tensors}) > 1),
         "is_in_place": float(call.is_in_place),
-        "is_vectorisable": float(filled and not strided),
+        "is_vectorisable": float(filled),
         "log2_waves": math.log2(max(numel_out, 1) / (sm_count * _THREADS_PER_SM)),
         "log2_align_width": _log2_align(width),
-        "transposes": float(len({_running_dim(t) for t in tensors if 2 * t.numel >= most and t.numel > 1}) > 1),
+        "transposes": float(len(directions) > 1),
     }
 
 
 def _running_dim(tensor: TensorSpec) -> int:
     """Counted from the last, the dimension along which neighbours in memory lie."""
-    steps = [(stride, len(tensor.shape) - dim) for dim, stride in enumerate(tensor.stride) if tensor.shape[dim] > 1]
-    return min((step for step in steps if step[0] > 0), default=(0, 0))[1]
+    best, from_last = 0, 0
+    for dim, (size, stride) in enumerate(zip(tensor.shape, tensor.stride, strict=True)):
+        if size > 1 and stride > 0 and (best == 0 or stride <= best):  # of equal strides, the last
+            best, from_last = stride, len(tensor.shape) - dim
+    return from_last
 
 
 def _is_expanded(tensor: TensorSpec) -> bool:

@@ -110,6 +110,9 @@ _OVERLOADS: dict[str, Kind] = {
     "aten.min.other": "elementwise",
     "aten.where.default": "other",  # nonzero by another name
 }
+# They hand their input on where it is already as asked: whether they launch a kernel is not in their name.
+MAY_DO_NOTHING = frozenset({"aten.to.dtype", "aten.type_as.default"})
+_PACKETS: dict[str, str] = {}  # by operator: asked several times for each call
 _DROPOUTS = frozenset({"aten.dropout", "aten.feature_dropout", "aten.alpha_dropout", "aten.feature_alpha_dropout"})
 
 
@@ -133,9 +136,12 @@ def packet_of(call: Call) -> str:
     >>> packet_of(Call("aten.relu_.default", ()))
     'aten.relu'
     """
-    namespace = call.op.split(".", 1)[0] if "." in call.op else "aten"
-    name = call.name[:-1] if call.is_in_place else call.name
-    return f"{namespace}.{name}"
+    packet = _PACKETS.get(call.op)
+    if packet is None:
+        namespace = call.op.split(".", 1)[0] if "." in call.op else "aten"
+        name = call.name[:-1] if call.is_in_place else call.name
+        packet = _PACKETS[call.op] = f"{namespace}.{name}"
+    return packet
 
 
 def kind_of(call: Call) -> Kind:
@@ -147,6 +153,12 @@ def kind_of(call: Call) -> Kind:
     >>> kind_of(Call("mylib.fused_scan.default", ()))
     'unknown'
     """
+    if not call._kind:  # asked for by every count: remember it
+        object.__setattr__(call, "_kind", _find_kind(call))
+    return call._kind  # type: ignore[return-value]
+
+
+def _find_kind(call: Call) -> Kind:
     if call.is_view or _does_nothing(call):
         return "view"
     packet = packet_of(call)
@@ -157,9 +169,13 @@ def kind_of(call: Call) -> Kind:
 
 
 def _does_nothing(call: Call) -> bool:
-    if call.outputs and all(0 in output.shape for output in call.outputs):
-        return True
-    if call.op not in ("aten.to.dtype", "aten.type_as.default") or len(call.outputs) != 1 or not call.args:
+    if call.outputs:
+        for output in call.outputs:
+            if 0 not in output.shape:
+                break
+        else:
+            return True
+    if call.op not in MAY_DO_NOTHING or len(call.outputs) != 1 or not call.args:
         return False
     given, made = call.args[0], call.outputs[0]
     is_same = isinstance(given, TensorSpec) and (given.shape, given.stride, given.dtype) == (

@@ -33,10 +33,14 @@ def distinct_bytes(tensor: TensorSpec) -> int:
     >>> distinct_bytes(TensorSpec((100, 8), (1, 1), "float32"))  # overlapping windows
     428
     """
-    if 0 in tensor.shape:
-        return 0
-    span = 1 + sum((size - 1) * abs(stride) for size, stride in zip(tensor.shape, tensor.stride, strict=True))
-    return min(tensor.bytes, span * tensor.itemsize)
+    stored = span = 1
+    for size, stride in zip(tensor.shape, tensor.stride, strict=True):
+        if size == 0:
+            return 0
+        if stride:
+            stored *= size
+            span += (size - 1) * abs(stride)
+    return min(stored, span) * tensor.itemsize
 
 
 def count_traffic_bytes(call: Call) -> int:
@@ -62,8 +66,13 @@ def split_traffic(call: Call) -> tuple[int, int, int]:
 
 
 def _sum_reads(operands: tuple[TensorSpec, ...]) -> tuple[int, int]:
-    weights = sum(distinct_bytes(t) for t in operands if t.weight)
-    return weights, sum(distinct_bytes(t) for t in operands if not t.weight)
+    weights = activations = 0
+    for tensor in operands:
+        if tensor.weight:
+            weights += distinct_bytes(tensor)
+        else:
+            activations += distinct_bytes(tensor)
+    return weights, activations
 
 
 def _written(call: Call) -> int:

@@ -21,6 +21,7 @@ from irene.tracing.data_dependent import answer_from_values
 from irene.tracing.encoding import storage_key
 from irene.tracing.fused import rescale_on_meta
 from irene.tracing.known_values import expression_of, remember
+from irene.tracing.quick_shapes import quick_output
 from irene.tracing.recorder import Recorder
 
 _ENDS_OF_CONSTRUCTION = {"aten.lift_fresh.default", "aten.detach_.default"}
@@ -57,7 +58,7 @@ class DispatchRecorder(TorchDispatchMode):
         elif on_meta and op in _SUBSTITUTES:
             output = _SUBSTITUTES[op](*args, **kwargs)
         else:
-            output = _empty_like(known.call) if known is not None and known.is_new else _run(func, args, kwargs)
+            output = _empty_like(known.call) if known is not None and known.is_new else _run(func, op, args, kwargs)
             if on_meta or (isinstance(output, torch.Tensor) and output.is_meta):
                 remember(func, args, kwargs, operands, output)
         if op in _ENDS_OF_CONSTRUCTION:
@@ -66,8 +67,11 @@ class DispatchRecorder(TorchDispatchMode):
         return output
 
 
-def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _run(func: Any, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The call itself. A GPU takes numbers on the CPU (tensors of no dimension) beside its own; meta may not."""
+    output = quick_output(op, args, kwargs)
+    if output is not None:
+        return output
     try:
         return func(*args, **kwargs)
     except RuntimeError as error:

@@ -50,8 +50,8 @@ class Question(NamedTuple):
     key: Any
 
 
-class Recorder:
-    """Collects the calls of one forward pass; `root` holds the tree once the root module has returned."""
+class ModuleIndex:
+    """What a recorder looks up in a module: the same in every pass."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.names: dict[int, str] = {id(m): name for name, m in module.named_modules()}
@@ -60,6 +60,30 @@ class Recorder:
         for tensor in (*module.parameters(), *module.buffers()):
             self.weights.setdefault(storage_key(tensor), len(self.weights))
             self.has_device &= not tensor.is_cpu
+        self._parameters: dict[int, dict[int, int]] = {}
+
+    def count_parameters(self, module: torch.nn.Module) -> int:
+        """Elements of the distinct parameters at or below a module."""
+        return sum(self._distinct_parameters(module).values())
+
+    def _distinct_parameters(self, module: torch.nn.Module) -> dict[int, int]:
+        """Elements of each distinct parameter at or below a module."""
+        sizes = self._parameters.get(id(module))
+        if sizes is None:
+            sizes = {id(p): p.numel() for p in module._parameters.values() if p is not None}
+            for child in module._modules.values():
+                if child is not None:
+                    sizes.update(self._distinct_parameters(child))
+            self._parameters[id(module)] = sizes
+        return sizes
+
+
+class Recorder:
+    """Collects the calls of one forward pass; `root` holds the tree once the root module has returned."""
+
+    def __init__(self, module: torch.nn.Module, index: ModuleIndex | None = None) -> None:
+        self.index = index or ModuleIndex(module)
+        self.weights, self.has_device = self.index.weights, self.index.has_device
         self.frames: list[_Frame] = []
         self.root: Node | None = None
         self.paused = False
@@ -67,7 +91,6 @@ class Recorder:
         self.keeps_padding = False  # whether sequences stay padded that a GPU might pack
         self.lifted = 0
         self.last_path = ""
-        self._parameters: dict[int, dict[int, int]] = {}
         self._module_calls: dict[str, int] = {}
         self._calls: dict[Call, Call] = {}
         self._answers: dict[Any, Answer] = {}
@@ -80,14 +103,13 @@ class Recorder:
     # -- modules ------------------------------------------------------------------------------------------------
 
     def enter(self, module: torch.nn.Module) -> None:
-        path = self.names.get(id(module))
+        path = self.index.names.get(id(module))
         if path is None:  # a module made on the fly, outside the tree: name it under its caller
             path = f"{self.frames[-1].path}.<{type(module).__name__}>" if self.frames else ""
         index = self._module_calls.get(path, 0)
         self._module_calls[path] = index + 1
         self.last_path = path
-        count = sum(self._distinct_parameters(module).values())
-        self.frames.append(_Frame(path, type(module).__name__, index, count))
+        self.frames.append(_Frame(path, type(module).__name__, index, self.index.count_parameters(module)))
 
     def leave(self, output: Any) -> None:
         frame = self.frames.pop()
@@ -99,17 +121,6 @@ class Recorder:
             self.frames[-1].children.append(node)
         else:
             self.root = node
-
-    def _distinct_parameters(self, module: torch.nn.Module) -> dict[int, int]:
-        """Elements of each distinct parameter at or below a module."""
-        sizes = self._parameters.get(id(module))
-        if sizes is None:
-            sizes = {id(p): p.numel() for p in module._parameters.values() if p is not None}
-            for child in module._modules.values():
-                if child is not None:
-                    sizes.update(self._distinct_parameters(child))
-            self._parameters[id(module)] = sizes
-        return sizes
 
     # -- primitives ---------------------------------------------------------------------------------------------
 

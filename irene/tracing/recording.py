@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from irene.tracing.constants import watched_constants
 from irene.tracing.dispatch import DispatchRecorder, record_list_index
 from irene.tracing.fused import fast_paths
 from irene.tracing.recorder import Recorder
+from irene.tracing.repeats import Repeats
 
 _BALANCED = "Its path depends on which experts the router chooses: each is taken to be chosen equally often."
 _PADDED = (
@@ -36,13 +37,16 @@ def record_call(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[
 
 
 def record_with_notes(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], repeats: Repeats | None = None
 ) -> tuple[Node, tuple[str, ...]]:
-    """As `record_call`, with what had to be assumed, in sentences."""
+    """As `record_call`, with what had to be assumed, in sentences.
+
+    With `repeats`, layers that repeat one before have no children, and `repeats.of` says which one they repeat.
+    """
     recorder: Recorder | None = None
     try:
-        recorder = Recorder(module)
-        with _recording(recorder):
+        recorder = Recorder(module, None if repeats is None else repeats.twins.index)
+        with _recording(recorder), nullcontext() if repeats is None else repeats.watching(recorder):
             module(*args, **kwargs)
     except IreneError:
         raise
@@ -65,7 +69,7 @@ def _recording(recorder: Recorder) -> Iterator[None]:
         stack.callback(pre.remove)
         post = hooks.register_module_forward_hook(lambda _, __, out: recorder.leave(out), always_call=True)
         stack.callback(post.remove)
-        stack.enter_context(_without_collections())
+        stack.enter_context(without_collections())
         stack.enter_context(fast_paths(partial(setattr, recorder, "keeps_padding", True)))
         stack.enter_context(watched_constants(partial(record_list_index, recorder)))
         stack.enter_context(torch.inference_mode())
@@ -74,7 +78,7 @@ def _recording(recorder: Recorder) -> Iterator[None]:
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """Thousands of small values are made, none in circles: looking for circles would cost a third of the time."""
     was_on = gc.isenabled()
     gc.disable()

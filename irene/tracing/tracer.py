@@ -47,7 +47,7 @@ def trace(
     ['aten.linear.default']
     """
     workload = Workload(batch_size, seq_len, decoder_seq_len, dtype, task, execution, new_tokens)
-    _check(workload)
+    check_workload(workload)
     if isinstance(model, torch.nn.Module):
         root, workload, notes = trace_module(model, example_inputs, workload)
         return ModelTree(root, type(model).__name__, workload, trace_versions(), notes)
@@ -56,11 +56,18 @@ def trace(
     if isinstance(model, str | Path):
         if is_saved_tree(model):
             return load_tree(model)
-        return trace_config(load_config(str(model)), workload, str(model))
-    if not hasattr(model, "model_type"):
+    elif not hasattr(model, "model_type"):
         kinds = "a name, a path, a transformers config or a torch.nn.Module"
         raise BadInput(f"Expected a model as {kinds}, got {type(model).__name__}.")
-    return trace_config(model, workload, getattr(model, "name_or_path", "") or type(model).__name__)
+    config, name = find_config(model)
+    return trace_config(config, workload, name)
+
+
+def find_config(model: Any) -> tuple[Any, str]:
+    """The transformers config behind a name or path, or the one given, and a name for it."""
+    if isinstance(model, str | Path):
+        return load_config(str(model)), str(model)
+    return model, getattr(model, "name_or_path", "") or type(model).__name__
 
 
 def trace_config(config: Any, workload: Workload, name: str) -> ModelTree:
@@ -81,7 +88,8 @@ def describe_inputs(workload: Workload, inputs: Mapping[str, torch.Tensor]) -> W
     return replace(workload, seq_len=seq_len, decoder_seq_len=None if decoder is None else int(decoder.shape[1]))
 
 
-def _check(workload: Workload) -> None:
+def check_workload(workload: Workload) -> None:
+    """Raise BadInput for sizes, a dtype or an execution that no trace can have."""
     for name in ("batch_size", "seq_len", "decoder_seq_len"):
         value = getattr(workload, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):

@@ -8,7 +8,7 @@ import pytest
 from irene.hardware.spec import load_device
 from irene.model_tree.graph import flatten
 from irene.model_tree.tree import ModelTree, Node, Workload
-from irene.predictor.reuse import MIN_WEIGHT_BYTES, find_cold
+from irene.predictor.reuse import MIN_WEIGHT_BYTES, find_cold, find_uses
 from irene.predictor.tree_leaves import tabulate_leaves
 from tests.predictor.made_law import leaf, linear
 
@@ -20,7 +20,7 @@ def cold_of(
     weights: list[tuple[int, ...]], traffic_bytes: list[float], l2_bytes: float, weight_bytes: float = 1e7
 ) -> list[bool]:
     flat = flatten(Node("model", "", "Net", tuple(leaf(SMALL, i, "", ids) for i, ids in enumerate(weights))))
-    return find_cold(flat, np.array(traffic_bytes), np.full(len(weights), weight_bytes), l2_bytes).tolist()
+    return find_cold(find_uses(flat), np.array(traffic_bytes), np.full(len(weights), weight_bytes), l2_bytes).tolist()
 
 
 def test_bytes_between_two_uses_decide() -> None:

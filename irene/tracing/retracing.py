@@ -1,0 +1,212 @@
+"""One model traced at many points: built once, layers that repeat run once, calls told apart by pattern and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from irene.errors import IreneError
+from irene.model_tree.graph import FlatTree, flatten
+from irene.model_tree.tree import Node, Workload
+from irene.primitives.call import Call
+from irene.primitives.kinds import MAY_DO_NOTHING, launches_kernel
+from irene.primitives.patterns import Numbers, Pattern, builder_of, split_call
+from irene.tracing.building import build_model
+from irene.tracing.inputs import build_inputs, parameters_of, torch_dtype
+from irene.tracing.recording import record_with_notes
+from irene.tracing.repeats import Repeats, find_twins
+from irene.tracing.tracer import describe_inputs
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """A tree without the numbers in its calls: `flat` is that of one traced point with this outline.
+
+    `place_of_leaf` has for each leaf its place among the leaves of a short trace; `launches` says which of the calls
+    there that may do nothing launch a kernel.
+    """
+
+    flat: FlatTree
+    place_of_leaf: IntArray
+    launches: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShortTrace:
+    """The calls of one point: for each distinct one its pattern and numbers, and for each leaf which one it is.
+
+    Leaves are those of the short trace; `Outline.place_of_leaf` leads there from all leaves.
+    """
+
+    outline: int
+    patterns: tuple[int, ...]
+    numbers: tuple[Numbers, ...]
+    call_of_place: tuple[int, ...]
+
+
+class Retracer:
+    """Traces of one config at many workloads. `outlines` and `patterns` are those seen so far, by number."""
+
+    def __init__(self, config: Any, workload: Workload) -> None:
+        self._build = partial(build_model, config, workload.task, torch_dtype(workload.dtype), "meta")
+        self._builds_afresh = False
+        self.module = self._build()
+        self.outlines: list[Outline] = []
+        self.patterns: list[Pattern] = []
+        self._takes = parameters_of(self.module)
+        self._state = _State(self.module, self.module.config)
+        self._twins = find_twins(self.module)
+        self._outline_of: dict[Any, int] = {}
+        self._pattern_of: dict[Pattern, int] = {}
+        self._split: dict[Call, tuple[int, Numbers]] = {}
+        self._builders: list[Callable[[Sequence[int]], Call]] = []
+
+    @property
+    def parameters(self) -> int:
+        """Elements of the distinct parameters."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def describe(self, workload: Workload) -> Workload:
+        """The workload as the inputs really are: no length for pictures."""
+        return describe_inputs(workload, self._inputs(workload))
+
+    def trace(self, workload: Workload) -> ShortTrace:
+        """The calls at one point. Raises BadInput and its kinds."""
+        repeats = Repeats(self._twins)
+        try:
+            root = self._record(workload, repeats)
+        except IreneError:
+            root = None
+        if root is None:  # outside the handler: an error of the plain trace is the user's, with no other before it
+            repeats = Repeats(replace(self._twins, layers=()))
+            root = self._record(workload, repeats)
+        leaves, places, key = _read_short(root, repeats, self._number_of)
+        launches = tuple([launches_kernel(call) for call in leaves if call.op in MAY_DO_NOTHING])
+        key = (key, launches)
+        outline = self._outline_of.get(key)
+        if outline is None:
+            flat = flatten(self._record(workload, None)) if repeats.of else flatten(root)
+            place_of_leaf = np.array(places, dtype=np.int64)
+            if [flat.nodes[i].call for i in flat.leaf_index] != [leaves[place] for place in places]:
+                self.run_all_layers()
+                return self.trace(workload)
+            outline = self._outline_of[key] = len(self.outlines)
+            self.outlines.append(Outline(flat, place_of_leaf, launches))
+        calls = list(dict.fromkeys(leaves))
+        index = {call: i for i, call in enumerate(calls)}
+        split = [self._split_call(call) for call in calls]
+        patterns, numbers = zip(*split, strict=True) if split else ((), ())
+        return ShortTrace(outline, tuple(patterns), tuple(numbers), tuple([index[call] for call in leaves]))
+
+    def confirms(self, trace: ShortTrace, workload: Workload) -> bool:
+        """Whether a plain trace, of all layers, makes the very same calls."""
+        root = self._record(workload, None)
+        return [leaf.call for leaf in root.leaves] == self.calls_of(trace)
+
+    @property
+    def skips_layers(self) -> bool:
+        """Whether layers that repeat are not run."""
+        return bool(self._twins.layers)
+
+    def run_all_layers(self) -> None:
+        """From now on without short cuts: equal layers of this model do not always make equal calls."""
+        self._twins = replace(self._twins, layers=())
+
+    def build_afresh(self) -> None:
+        """From now on a new model for each trace, without short cuts, as a single prediction does it."""
+        self.run_all_layers()
+        self._builds_afresh = True
+
+    def build_call(self, pattern: int, numbers: Numbers) -> Call:
+        while len(self._builders) < len(self.patterns):
+            self._builders.append(builder_of(self.patterns[len(self._builders)]))
+        return self._builders[pattern](numbers)
+
+    def launches_of(self, trace: ShortTrace) -> tuple[bool, ...]:
+        """Of the calls that may do nothing, in order, which ones launch a kernel."""
+        doubtful = {i for i, pattern in enumerate(trace.patterns) if self.patterns[pattern].op in MAY_DO_NOTHING}
+        launch = {i: launches_kernel(self.build_call(trace.patterns[i], trace.numbers[i])) for i in doubtful}
+        return tuple([launch[i] for i in trace.call_of_place if i in doubtful])
+
+    def calls_of(self, trace: ShortTrace) -> list[Call]:
+        """The calls of all leaves of a point, in order."""
+        calls = [self.build_call(p, n) for p, n in zip(trace.patterns, trace.numbers, strict=True)]
+        return [calls[trace.call_of_place[place]] for place in self.outlines[trace.outline].place_of_leaf]
+
+    def _inputs(self, workload: Workload) -> dict[str, torch.Tensor]:
+        meta = torch.device("meta")
+        return build_inputs(self.module.config, self.module.main_input_name, workload, meta, takes=self._takes)
+
+    def _record(self, workload: Workload, repeats: Repeats | None) -> Node:
+        if self._builds_afresh:
+            self.module = self._build()
+            return record_with_notes(self.module, (), self._inputs(workload))[0]
+        try:
+            return record_with_notes(self.module, (), self._inputs(workload), repeats)[0]
+        finally:
+            self._state.restore()
+
+    def _number_of(self, call: Call) -> int:
+        return self._split_call(call)[0]
+
+    def _split_call(self, call: Call) -> tuple[int, Numbers]:
+        found = self._split.get(call)
+        if found is None:
+            pattern, numbers = split_call(call)
+            number = self._pattern_of.setdefault(pattern, len(self.patterns))
+            if number == len(self.patterns):
+                self.patterns.append(pattern)
+            found = self._split[call] = number, numbers
+        return found
+
+
+def _read_short(root: Node, repeats: Repeats, number_of: Callable[[Call], int]) -> tuple[list[Call], list[int], Any]:
+    """Of a short trace: the calls of its leaves; for each leaf of the whole tree its place among them; the outline."""
+    leaves: list[Call] = []
+    key: list[Any] = []
+    places_of: dict[tuple[str, int], list[int]] = {}
+
+    def read(node: Node) -> list[int]:
+        if node.call is not None:
+            leaves.append(node.call)
+            key.append((number_of(node.call), node.weight_ids))
+            return [len(leaves) - 1]
+        own = (node.path, node.call_index)
+        repeated = repeats.of.get(own)
+        key.append((node.path, node.call_index, node.type, repeated, len(node.children)))
+        if repeated is not None:
+            places = places_of[repeated]
+        else:
+            places = [place for child in node.children for place in read(child)]
+        places_of[own] = places
+        return places
+
+    places = read(root)
+    return leaves, places, tuple(key)
+
+
+class _State:
+    """What a module and its config hold, which some models change as they run: rotary frequencies that grow with the
+    length, attention of another class for short inputs.
+    """
+
+    def __init__(self, module: torch.nn.Module, config: Any) -> None:
+        owned = [
+            own for part in module.modules() for own in (part.__dict__, part._parameters, part._buffers, part._modules)
+        ]
+        self._saved: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            (own, dict(own)) for own in (*owned, config.__dict__)
+        ]
+
+    def restore(self) -> None:
+        for current, saved in self._saved:
+            current.clear()
+            current.update(saved)

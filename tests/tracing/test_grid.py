@@ -1,0 +1,184 @@
+"""What follows from few traces is what tracing every point says, whatever a model makes depend on batch and length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertConfig
+
+from irene.model_tree.tree import Workload
+from irene.tracing import grid as grid_module
+from irene.tracing import retracing
+from irene.tracing.batch_laws import is_same
+from irene.tracing.grid import _Search, trace_grid
+from irene.tracing.recording import record_call, record_with_notes
+from irene.tracing.repeats import Repeats, find_twins
+from irene.tracing.retracing import Outline, ShortTrace
+from tests.tracing.tiny_models import tiny_config
+
+BATCHES, LENGTHS = [1, 2, 3, 5, 8, 12, 16, 24], [1, 7, 8, 20, 31, 64]
+Numbers = Callable[[int, int], tuple[int, ...]]
+
+
+class MadeModel:
+    """Stands in for a Retracer: one call whose numbers and outline are functions of batch and length."""
+
+    def __init__(self, numbers: Numbers, outline: Callable[[int, int], int] = lambda b, n: 0) -> None:
+        self.numbers, self.outline, self.asked = numbers, outline, 0
+        self.outlines = [Outline(None, None, ())] * 9  # type: ignore[arg-type]
+
+    def trace(self, workload: Workload) -> ShortTrace:
+        self.asked += 1
+        b, n = workload.batch_size, workload.seq_len or 0
+        return ShortTrace(self.outline(b, n), (0,), (self.numbers(b, n),), (0,))
+
+    def launches_of(self, trace: ShortTrace) -> tuple[bool, ...]:
+        return ()
+
+
+def search_of(model: MadeModel) -> _Search:
+    return _Search(model, BATCHES, [Workload(1, length) for length in LENGTHS])  # type: ignore[arg-type]
+
+
+LAWS: dict[str, tuple[Numbers, Callable[[int, int], int]]] = {
+    "products": (lambda b, n: (b, n, b * n * 64, n * n, b * b, 7), lambda b, n: 0),
+    "padding of lengths": (lambda b, n: (b * (-(-n // 16) * 16),), lambda b, n: 0),
+    "a window on lengths": (lambda b, n: (b * min(n, 20),), lambda b, n: int(n > 20)),
+    "padding of batches": (lambda b, n: (-(-b // 8) * 8 * n,), lambda b, n: 0),
+    "sums": (lambda b, n: (b + n, b * n + 3), lambda b, n: 0),
+    "some batches": (lambda b, n: (b,), lambda b, n: int(b % 8 == 0)),
+    "fewer tokens than experts": (lambda b, n: (min(b * n, 64),), lambda b, n: int(b * n < 64)),
+    "a limit on both": (lambda b, n: (b, n), lambda b, n: (b * n > 100) + (b * n > 500)),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_what_follows_is_what_a_trace_says(law: str) -> None:
+    model = MadeModel(*LAWS[law])
+    found = search_of(model).follow_all()
+    assert len(found) == len(BATCHES) * len(LENGTHS)
+    for (batch, column), trace in found.items():
+        assert is_same(trace, model.trace(Workload(batch, LENGTHS[column]))), (law, batch, LENGTHS[column])
+
+
+def test_few_points_are_traced() -> None:
+    model = MadeModel(*LAWS["products"])
+    search = search_of(model)
+    search.follow_all()
+    assert model.asked == len(search.known) == 2 * len(LENGTHS) + 2 * (len(BATCHES) - 2)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "mistral", "mixtral", "t5", "vit", "gemma2"])
+def test_a_grid_holds_the_calls_of_every_point(architecture: str) -> None:
+    """Lengths on both sides of the window, tokens on both sides of the number of experts."""
+    config = tiny_config(architecture, **({} if architecture == "t5" else {"num_hidden_layers": 4}))
+    asked = [Workload(b, n) for b in (1, 2, 5, 7) for n in (1, 3, 31, 33)]
+    grid, plain = trace_grid(config, asked), retracing.Retracer(config, asked[0])
+    for workload, trace in zip(grid.workloads, grid.traces, strict=True):
+        calls = [grid.build_call(p, n) for p, n in zip(trace.patterns, trace.numbers, strict=True)]
+        places = grid.outlines[trace.outline].place_of_leaf
+        leaves = plain._record(workload, None).leaves
+        assert [calls[trace.call_of_place[place]] for place in places] == [leaf.call for leaf in leaves], workload
+
+
+def test_a_point_that_did_not_follow_has_all_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if there were a condition without order, at one length inside: points drawn at random show it."""
+
+    def wrong(*args: Any) -> Any:
+        law = between(*args)
+        if law is None or not any(6 in factors for factors in law.factors):
+            return law
+        return replace(law, factors=tuple((*f[:-1], f[-1] + 1) if f else f for f in law.factors))
+
+    between = grid_module.law_between
+    asked = [Workload(b, n) for b in (2, 3, 4, 5, 6) for n in (5, 6, 7)]
+    right = trace_grid(tiny_config("bert"), asked)
+    assert right.checked and right.traced < len(asked)
+    monkeypatch.setattr(grid_module, "law_between", wrong)
+    grid = trace_grid(tiny_config("bert"), asked)
+    assert grid.traced == len(asked)
+    assert [trace.numbers for trace in grid.traces] == [trace.numbers for trace in right.traces]
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, number: int, special: int) -> None:
+        super().__init__()
+        self.layer_idx, self.special, self.linear = number, special, torch.nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.linear(x)
+        return x.relu() if self.layer_idx == self.special and x.shape[1] > 4 else x
+
+
+class Stack(torch.nn.Module):
+    """Equal layers by all that can be seen of them, of which one does something else with long inputs."""
+
+    main_input_name = "input_ids"
+
+    def __init__(self, special: int) -> None:
+        super().__init__()
+        self.config = BertConfig()
+        self.embed = torch.nn.Embedding(100, 8)
+        self.layers = torch.nn.ModuleList([Layer(i, special) for i in range(6)])
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        x = self.embed(input_ids)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def test_layers_that_repeat_are_run_once() -> None:
+    with torch.device("meta"):
+        module = Stack(special=-1)
+    ids = torch.zeros(2, 9, dtype=torch.int64, device="meta")
+    repeats = Repeats(find_twins(module))
+    short, _ = record_with_notes(module, (ids,), {}, repeats)
+    assert len(list(short.leaves)) == 2
+    assert repeats.of == {(f"layers.{i}", 0): ("layers.0", 0) for i in range(1, 6)}
+    assert record_call(module, (ids,), {}) == record_call(Stack(special=-1).to("meta"), (ids,), {})  # left as it was
+
+
+def test_equal_layers_that_differ_are_all_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.device("meta"):
+        module = Stack(special=3)
+    for place in (retracing, "irene.tracing.tracer"):
+        name = place if isinstance(place, str) else place.__name__
+        monkeypatch.setattr(f"{name}.build_model", lambda *_: module)
+    asked = [Workload(b, n, None, "float32") for b in (2, 3, 4) for n in (3, 9)]
+    grid = trace_grid(module.config, asked)
+    leaves = {
+        w.seq_len: len(grid.outlines[t.outline].flat.leaf_index)
+        for w, t in zip(grid.workloads, grid.traces, strict=True)
+    }
+    assert leaves == {3: 7, 9: 8}
+
+
+def test_layers_of_other_settings_are_no_twins() -> None:
+    module = Stack(special=-1)
+    module.layers[2].linear = torch.nn.Linear(8, 8, bias=False)
+    module.layers[4].extra = 0.5
+    assert len(find_twins(module).layers) == 4
+
+
+class Changing(Stack):
+    """Once it has seen a long input it does something else, and so does its config say."""
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        if input_ids.shape[1] > 4:
+            self.extra, self.config.was_long = torch.nn.ReLU(), True
+        x = super().forward(input_ids)
+        return self.extra(x) if getattr(self.config, "was_long", False) else x
+
+
+def test_a_model_that_changes_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.device("meta"):
+        module = Changing(special=-1)
+    monkeypatch.setattr(retracing, "build_model", lambda *_: module)
+    retracer = retracing.Retracer(module.config, Workload(dtype="float32"))
+    calls = [len(retracer.calls_of(retracer.trace(Workload(1, n, None, "float32")))) for n in (3, 9, 3)]
+    assert calls == [7, 8, 7]
