@@ -57,8 +57,11 @@ class ModuleIndex:
         self.names: dict[int, str] = {id(m): name for name, m in module.named_modules()}
         self.weights: dict[int, int] = {}
         self.has_device = True  # whether the model lies on another device than the host
+        # Held: a model that casts a weight as it runs frees the old one, whose key an activation would take over.
+        self._storages: list[torch.UntypedStorage] = []
         for tensor in (*module.parameters(), *module.buffers()):
             self.weights.setdefault(storage_key(tensor), len(self.weights))
+            self._storages.append(tensor.untyped_storage())
             self.has_device &= not tensor.is_cpu
         self._parameters: dict[int, dict[int, int]] = {}
 

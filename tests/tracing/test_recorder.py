@@ -9,6 +9,8 @@ from torch import nn
 
 from irene.model_tree.tree import Node
 from irene.primitives.call import TensorSpec
+from irene.tracing.encoding import storage_key
+from irene.tracing.recorder import ModuleIndex
 from irene.tracing.recording import record_call
 
 
@@ -126,3 +128,12 @@ def test_outputs_of_several_tensors() -> None:
     (leaf,) = root.leaves
     assert leaf.call is not None
     assert leaf.call.outputs == (TensorSpec((2, 2), (2, 1), "float32"), TensorSpec((2, 2), (2, 1), "int64"))
+
+
+def test_what_takes_the_place_of_a_freed_weight_is_no_weight() -> None:
+    """A model that casts a weight as it runs frees the old one; memory is given out again."""
+    linear = torch.nn.Linear(64, 64, device="meta")
+    index = ModuleIndex(linear)
+    linear.weight.data = linear.weight.data.double()
+    made = [torch.empty(64, 64, device="meta") for _ in range(200)]
+    assert not any(storage_key(tensor) in index.weights for tensor in made)
