@@ -16,7 +16,8 @@ from irene.errors import BadInput, MeterError
 
 HEAVY = ("torch", "transformers", "sklearn", "xgboost", "pandas", "scipy", "networkx", "pyarrow", "numpy", "rich")
 COMMANDS = (
-    "predict", "explain", "compare", "sweep", "report", "tree", "models", "devices", "env", "collect", "train", "evaluate",
+    "predict", "explain", "compare", "sweep", "report", "tree", "models", "devices", "env", "collect", "train",
+    "evaluate",
 )  # fmt: skip
 
 

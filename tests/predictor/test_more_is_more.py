@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
 import irene
-from irene.tracing.bundled_models import find_bundled
+from irene.tracing.bundled_models import find_bundled, list_bundled
 
 # One of each recipe that differs in its kernels: encoder, decoders, sliding window, experts, encoder-decoder.
 NAMES = ("bert-tiny", "bert-base-uncased", "gpt2", "HuggingFaceTB/SmolLM-135M", "Qwen/Qwen3-0.6B", "t5-small",
          "bigscience/bloom-560m", "mobilebert-uncased")  # fmt: skip
-LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "num_decoder_layers")
+LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers")
+DTYPES = ("bfloat16", "float16", "float32", "tf32")
 
 
 def config_of(name: str) -> Any:
@@ -37,3 +39,30 @@ def test_twice_as_much_never_costs_less(name: str, execution: str) -> None:
     assert energy_j(batch_size=4) >= once
     assert energy_j(seq_len=192) >= once
     assert energy_j(deeper) > 1.3 * once  # the embedding and the head alone are not doubled
+
+
+def cut(name: str, layers: int) -> Any:
+    """The model with so many layers, since they repeat."""
+    config = config_of(name)
+    for field in LAYERS:
+        if isinstance(vars(config).get(field), int):
+            setattr(config, field, layers)
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[0]] * layers
+    return config
+
+
+@pytest.mark.parametrize("part", range(6))
+def test_twice_as_much_of_any_bundled_model_never_costs_less(part: int) -> None:
+    """From 32 tokens on; experiments/more-is-more says how it is with fewer, and at random workloads."""
+    names = [bundled.name for bundled in list_bundled()]
+    rng, falls = random.Random(part), []
+    for name in names[part::6]:
+        workload: dict[str, Any] = {"batch_size": rng.choice((1, 2, 3, 8)), "seq_len": rng.choice((32, 38))}
+        workload |= {"dtype": rng.choice(DTYPES), "execution": rng.choice(("eager", "cuda_graph"))}
+        doubled = {field: workload | {field: 2 * workload[field]} for field in ("batch_size", "seq_len")}
+        once = irene.predict(cut(name, 1), **workload).energy_j
+        twice = {field: irene.predict(cut(name, 1), **more).energy_j for field, more in doubled.items()}
+        twice["layers"] = irene.predict(cut(name, 2), **workload).energy_j
+        falls += [f"{name} {workload}: twice the {field}" for field, energy_j in twice.items() if energy_j < once]
+    assert falls == []
