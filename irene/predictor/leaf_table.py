@@ -94,7 +94,7 @@ class LeafTable:
 
     def _compute_rows(self, regressor: str, members: NDArray[np.int64]) -> FloatArray:
         rows = [
-            [*_static_features(self.calls[i]), np.log2(self.base_s[i]), float(self.cold[i])]
+            [*features_of(self.calls[i]).values(), np.log2(self.base_s[i]), float(self.cold[i])]
             + [float(self.kinds[i] == kind) for kind in KINDS]
             + [float(self.dtypes[i] in HALF_DTYPES), float(self.dtypes[i] == "tf32")]
             + [*_operator_features(self.calls[i].name)]
@@ -208,11 +208,6 @@ _OPERATORS = (
 @cache
 def _operator_features(name: str) -> tuple[float, ...]:
     return tuple(float(name.rstrip("_") == operator) for operator in _OPERATORS)
-
-
-@lru_cache(maxsize=50_000)
-def _static_features(call: Call) -> tuple[float, ...]:
-    return tuple(features_of(call).values())
 
 
 @lru_cache(maxsize=50_000)

@@ -10,7 +10,9 @@ Guide", sections on tile and wave quantisation).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -132,8 +134,9 @@ def feature_names(kind: Kind) -> tuple[str, ...]:
     return tuple(FEATURE_DOCS[feature_family(kind)])
 
 
-def features_of(call: Call, sm_count: int = 132) -> dict[str, float]:
-    """Static features of a call, all finite, in the order of `feature_names`.
+@lru_cache(maxsize=65536)  # time, power and layout each ask for a call's; a sweep has tens of thousands of calls
+def features_of(call: Call, sm_count: int = 132) -> Mapping[str, float]:
+    """Static features of a call, all finite, in the order of `feature_names`; read-only, as they are remembered.
 
     `sm_count` is the number of streaming multiprocessors of the device (132 on H200), for waves. The dtype is the
     call's own: whether a float32 product runs as TF32 is not in a call, and is the caller's to add.
@@ -160,7 +163,7 @@ def features_of(call: Call, sm_count: int = 132) -> dict[str, float]:
         features.update(_attention_features(call, sm_count))
     else:
         features.update(_vector_features(call, sm_count))
-    return features
+    return MappingProxyType(features)
 
 
 def feature_matrix(calls: Sequence[Call] | Iterable[Call], kind: Kind, sm_count: int = 132) -> npt.NDArray[np.float64]:

@@ -6,8 +6,9 @@ tensor that was made from factories and from our own token ids remembers *how* i
 when `.item()` is called is that computed, on the CPU. Tensors that depend on weights have no expression: their values
 are really unknown, and asking for one is an error.
 
-One assumption is made: a router's choice of experts, the indices of `topk` or `argmax` over scores that depend on
-weights, is taken to be balanced, each expert chosen equally often. What follows from it is marked as assumed.
+Two assumptions are made, and what follows from them is marked as assumed. A router's choice of experts, the indices of
+`topk` or `argmax` over scores that depend on weights, is taken to be balanced, each expert chosen equally often. And
+what depends on weights is taken to be finite, since some models ask it of float16 hidden states.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _SHAPE_ONLY = {"ones_like": 1, "zeros_like": 0, "new_zeros": 0, "new_ones": 1}
 # They pick entries: from a tensor whose entries are all equal, any index picks the same.
 _PICKING = {"index", "index_select", "gather", "take_along_dim"}
 _CHOOSING = {"topk": 1, "argmax": 0, "max": 1}  # which output holds the indices
+_FINITE = {"isinf": False, "isposinf": False, "isneginf": False, "isnan": False, "isfinite": True}
 _EXPRESSION = "_irene_expression"  # on a tensor: its expression, and the writes to its memory until then
 _TRAITS: dict[int, tuple[str, bool]] = {}  # of operators, which live as long as torch
 _WRITES = "_irene_writes"  # on a storage: how often something was written into it
@@ -92,6 +94,10 @@ def remember(
     known = [expression_of(operand) for operand in operands]
     if name in _CHOOSING and known == [None]:
         _assume_balance(name, operands[0], args, kwargs, output)
+        return
+    if name in _FINITE and known == [None]:
+        answer = (tuple(output.shape), _FINITE[name])
+        set_expression(output, Expression(torch.full, answer, {"dtype": torch.bool}, assumed=True))
         return
     made: tuple[Any, Any] | None = None
     if None not in known:  # before a write is noted: what this call is given is still up to date
