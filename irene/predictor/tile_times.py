@@ -52,7 +52,9 @@ def tile_time_ratios(calls: Sequence[Call], dtypes: Sequence[str], base_s: Float
         for name in ("batch", "m", "n", "k")
     )
     itemsize = np.array([DTYPE_BYTES[compute_dtype(call)] for call in calls], dtype=np.float64)[:, None, None]
-    sm_flop_per_s = np.array([spec.peak(dtype) for dtype in dtypes])[:, None, None] / spec.sm_count
+    peaks = dict(spec.peaks)  # products of whole numbers have none: they run as other arithmetic does
+    flop_per_s = np.array([peaks.get(dtype, spec.vector_flop_per_s) for dtype in dtypes], dtype=np.float64)
+    sm_flop_per_s = flop_per_s[:, None, None] / spec.sm_count
     sm_bytes_per_s = _L2_OVER_HBM * spec.hbm_bytes_per_s / spec.sm_count
     tile_m, tile_n = (np.array(sizes, dtype=np.float64)[None, :, None] for sizes in zip(*TILES, strict=True))
     splits = np.array(_SPLITS, dtype=np.float64)[None, None, :]

@@ -53,7 +53,7 @@ class DispatchRecorder(TorchDispatchMode):
         known = recorder.known_answer(question) if on_meta or not operands else None
         answer = answer_from_values(op, func, args, kwargs) if on_meta else None
         if answer is not None:
-            recorder.assumes |= any(e is not None and e.assumed for e in map(expression_of, operands))
+            recorder.assumes.update(*(e.assumed for e in map(expression_of, operands) if e is not None))
             output, known = recorder.work_out(answer), None
         elif on_meta and op in _SUBSTITUTES:
             output = _SUBSTITUTES[op](*args, **kwargs)

@@ -22,6 +22,8 @@ from torch.utils._pytree import tree_map
 
 from irene.errors import Untraceable
 
+BALANCED = "Its path depends on which experts the router chooses: each is taken to be chosen equally often."
+FINITE = "It asks whether values are infinite or not a number: none is taken to be."
 _FACTORIES = {"arange", "ones", "zeros", "full", "scalar_tensor", "eye", "linspace", "tril_indices", "triu_indices"}
 # Their values do not depend on the values of their tensor operand.
 _SHAPE_ONLY = {"ones_like": 1, "zeros_like": 0, "new_zeros": 0, "new_ones": 1}
@@ -43,7 +45,7 @@ class Expression:
     kwargs: dict[str, Any]
     index: int | None = None
     writes: bool = False
-    assumed: bool = False
+    assumed: frozenset[str] = frozenset()  # notes: what has to hold for the value to be right
     _value: Any = field(default=None)
     _known: bool = False
 
@@ -97,7 +99,7 @@ def remember(
         return
     if name in _FINITE and known == [None]:
         answer = (tuple(output.shape), _FINITE[name])
-        set_expression(output, Expression(torch.full, answer, {"dtype": torch.bool}, assumed=True))
+        set_expression(output, Expression(torch.full, answer, {"dtype": torch.bool}, assumed=frozenset([FINITE])))
         return
     made: tuple[Any, Any] | None = None
     if None not in known:  # before a write is noted: what this call is given is still up to date
@@ -111,7 +113,7 @@ def remember(
     elif made is None:
         return
     else:
-        assumed = any(expression is not None and expression.assumed for expression in known)
+        assumed = frozenset[str]().union(*(expression.assumed for expression in known if expression is not None))
         several = not isinstance(output, torch.Tensor)
         for index, tensor in enumerate(_tensors(output)):
             place = index if several else None
@@ -141,7 +143,9 @@ def _assume_balance(name: str, scores: torch.Tensor, args: tuple[Any, ...], kwar
         return
     places, is_last = scores.shape[dim], dim in (-1, scores.dim() - 1)
     if is_last and places:
-        set_expression(indices, Expression(_balanced, (tuple(indices.shape), places), {}, assumed=True))
+        set_expression(
+            indices, Expression(_balanced, (tuple(indices.shape), places), {}, assumed=frozenset([BALANCED]))
+        )
 
 
 def _balanced(shape: tuple[int, ...], places: int) -> torch.Tensor:

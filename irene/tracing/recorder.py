@@ -90,7 +90,7 @@ class Recorder:
         self.frames: list[_Frame] = []
         self.root: Node | None = None
         self.paused = False
-        self.assumes = False  # whether a value was read that follows from balanced experts
+        self.assumes: set[str] = set()  # notes: what has to hold for the values that were read to be right
         self.keeps_padding = False  # whether sequences stay padded that a GPU might pack
         self.lifted = 0
         self.last_path = ""

@@ -20,7 +20,6 @@ from irene.tracing.fused import fast_paths
 from irene.tracing.recorder import Recorder
 from irene.tracing.repeats import Repeats
 
-_BALANCED = "Its path depends on which experts the router chooses: each is taken to be chosen equally often."
 _PADDED = (
     "An encoder got a padding mask and is shown padded; on a GPU torch may pack its sequences by their true lengths, "
     "which are data, and then does less work."
@@ -56,8 +55,7 @@ def record_with_notes(
         raise Untraceable(f"{place} cannot be traced: {reason}") from error
     if recorder.root is None:
         raise Untraceable(f"Calling {type(module).__name__} showed no call of a torch.nn.Module; is it compiled?")
-    assumed = {_BALANCED: recorder.assumes, _PADDED: recorder.keeps_padding}
-    return recorder.root, tuple(note for note, holds in assumed.items() if holds)
+    return recorder.root, (*sorted(recorder.assumes), *([_PADDED] if recorder.keeps_padding else []))
 
 
 @contextmanager

@@ -60,6 +60,15 @@ def test_tiles_that_share_an_sm_fill_it_by_twos() -> None:
     assert outputs[1] - outputs[0] == pytest.approx(1.0)
 
 
+def test_an_outer_product_of_masks_has_no_peak_and_is_priced_all_the_same() -> None:
+    """BigBird's blocks: whole numbers, and no product that a tensor core could take."""
+    rows, columns = TensorSpec((1, 12, 64), (768, 64, 1), "int64"), TensorSpec((1, 12, 192), (2304, 192, 1), "int64")
+    out = TensorSpec((1, 12, 64, 192), (147456, 12288, 192, 1), "int64")
+    call = Call("aten.einsum.default", ("blq,blk->blqk", (rows, columns)), (), (out,))
+    base_s = np.array([base_duration_s(call, "int64", SPEC)])
+    assert np.isfinite(tile_time_ratios([call], ["int64"], base_s, SPEC)).all()
+
+
 def test_few_heads_walk_a_long_way() -> None:
     names = attention_wave_names()
     calls = [attend(1, 4, 1, 16384), attend(1, 4, 1, 32768), attend(1, 528, 1, 16384)]

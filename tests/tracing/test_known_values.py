@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import irene
 from irene.errors import Untraceable
-from irene.tracing.known_values import expression_of, set_value
+from irene.tracing.known_values import FINITE, expression_of, set_value
 from irene.tracing.recording import record_call
 
 SIZE = 4
@@ -103,6 +104,8 @@ def ask(question: Any) -> Any:
         (lambda x, w: x.gather(0, w.argsort()).sum().item(), 20),
         (lambda x, w: torch.tensor([2, 3]).to(x.device).sum().item(), 5),
         (lambda x, w: torch.full((3,), 2.5, device=x.device).unbind()[1].item(), 2.5),
+        (lambda x, w: bool(torch.isinf(w * 2).any() or torch.isnan(w).any()), False),
+        (lambda x, w: bool(w.exp().isfinite().all()), True),
     ],
 )
 def test_questions_with_an_answer(question: Any, answer: Any) -> None:
@@ -130,3 +133,10 @@ def test_before_a_write_and_after() -> None:
 def test_questions_without_an_answer(question: Any) -> None:
     with pytest.raises(Untraceable):
         ask(question)
+
+
+def test_a_float16_model_that_asks_for_infinities_says_what_it_takes_for_granted() -> None:
+    notes = {
+        dtype: irene.trace("facebook/bart-base", seq_len=8, dtype=dtype).notes for dtype in ("float16", "bfloat16")
+    }
+    assert notes == {"float16": (FINITE,), "bfloat16": ()}
