@@ -65,8 +65,8 @@ def main() -> None:
         save_held_out(judged[seed], options.data, BUILD / f"held-out{f'-seed-{seed}' if seed else ''}.parquet", seed)
     bars = write_standing(judged)
     table = write_errors(judged, tabulate_noise(rows.assign(run=label_runs(rows, options.data))))
-    front = f"{write_bars(bars).rstrip()}\n\n{to_markdown(front_rows(table))}"
-    write_between_marks(ROOT / "README.md", front, *marks("errors"))
+    write_between_marks(ROOT / "README.md", write_bars(bars), *marks("bars"))
+    write_between_marks(ROOT / "README.md", to_markdown(front_rows(table)), *marks("errors"))
 
 
 def write_standing(judged: dict[int, pd.DataFrame]) -> pd.DataFrame:
