@@ -1,6 +1,6 @@
 """Does twice the batch, the length or the layers ever cost fewer joules? Writes pairs.csv and the table in README.md.
 
-python experiments/more-is-more/run.py [--points 3] [--seed 0]
+python experiments/more-is-more/run.py [--points 2] [--seed 0]
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TOKENS = (0, 16, 64, 256, 10**9)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--points", type=int, default=3, help="random workloads of each bundled model")
+    parser.add_argument("--points", type=int, default=2, help="random workloads of each bundled model")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
