@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,6 @@ PASS_LAYOUT = (
 )  # fmt: skip
 _LOOPED_KINDS = ("activation", "elementwise", "copy", "fill", "random")
 _JOINS = ("cat", "stack", "concat")
-_REMEMBERED = 50_000  # rows of calls seen before: the layers of a model, the same model asked again
 _LONGEST_WARP_ROW = 1024  # torch's softmax keeps rows up to this long in registers of one warp
 
 
@@ -73,7 +71,6 @@ def _aligned(size_bytes: int) -> float:
     return _log2(alignment_bytes(size_bytes))
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def _matrix_row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float, ...]:
     first, second, _ = product_operands(call)
     matrices = [t for t in (first, second, *call.outputs[:1]) if t.shape]
@@ -86,7 +83,6 @@ def _matrix_row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float, ...
     return (*own, *[0.0] * (len(PRODUCT_LAYOUT) - len(own)))
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def _convolution_row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float, ...]:
     """Kernels want channels last: input, weight and output that are not so are transposed before and after."""
     x, weight, out = call.tensors[0], call.tensors[1], call.outputs[0]
@@ -104,7 +100,6 @@ def _convolution_row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float
     )  # fmt: skip
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def _attention_row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float, ...]:
     shape, (query, key, *_) = attention_shape(call), call.tensors
     mask: TensorSpec | None = call.tensors[3] if shape.has_mask and len(call.tensors) > 3 else None
@@ -124,7 +119,6 @@ def _attention_row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float, 
     )  # fmt: skip
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def _pass_row(call: Call, base_s: float) -> tuple[float, ...]:
     operands = call.tensors
     outputs = call.outputs or operands[:1]

@@ -5,8 +5,6 @@ Rows with energy are few, so the columns are few and shared by all kinds; a colu
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,7 +53,6 @@ def power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
     return np.column_stack([*columns, own])
 
 
-@lru_cache(maxsize=50_000)
 def _own_features(call: Call) -> tuple[float, ...]:
     features = features_of(call)
     return tuple(features.get(name, 0.0) for name in _OWN)
