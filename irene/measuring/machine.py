@@ -8,6 +8,7 @@ import torch
 
 from irene.errors import MeterError
 from irene.measuring import replaying, targets
+from irene.measuring.bursts import Burst, probe_clock_hz, time_burst
 from irene.measuring.plan import ModelCase, PrimitiveCase
 from irene.measuring.replaying import Replay
 from irene.measuring.targets import BuiltModel, Target
@@ -24,7 +25,7 @@ class Machine(Protocol):
 
     def synchronize(self) -> None: ...
     def prepare_primitive(self, case: PrimitiveCase, seed: int, eager: bool = False) -> Replay: ...
-    def time_primitive(self, replay: Replay) -> tuple[float, float]: ...
+    def time_primitive(self, replay: Replay) -> Burst: ...
     def build(self, case: ModelCase, seed: int) -> BuiltModel: ...
     def prepare_model(self, built: BuiltModel, case: ModelCase, seed: int) -> Target: ...
     def count_kernels(self, target: Target) -> dict[str, int]: ...
@@ -43,6 +44,8 @@ class GpuMachine:
                 "with the shipped predictor: irene predict MODEL."
             )
         self.device = torch.device("cuda", 0)
+        # Nothing has run yet, so the clock is up; the first probes wake the card.
+        self.full_clock_hz = max(probe_clock_hz(self.device) for _ in range(10))
 
     def synchronize(self) -> None:
         torch.cuda.synchronize(self.device)
@@ -55,8 +58,8 @@ class GpuMachine:
             return replaying.capture_replay(case.call, case.weights, self.device, seed)
         return replaying.launch_replay(case.call, self.device, seed)
 
-    def time_primitive(self, replay: Replay) -> tuple[float, float]:
-        return replaying.time_replay(replay, self.device)
+    def time_primitive(self, replay: Replay) -> Burst:
+        return time_burst(replay.run, replay.calls, self.full_clock_hz, self.device)
 
     def build(self, case: ModelCase, seed: int) -> BuiltModel:
         targets.set_precision(case.workload.dtype)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +25,6 @@ _TARGET_REPLAY_S = 2e-3
 _MAX_CALLS = 512
 # Calls launched from Python that take no longer than this may be launch-bound: how long the kernel runs is not known.
 _LAUNCH_BOUND_S = 15e-6
-_REPEATS = 7
-# Long replays agree with each other to a fraction of a per cent: fewer are enough.
-_LONG_REPEATS, _LONG_REPLAY_S = 3, 20e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,29 +110,6 @@ def launch_replay(call: Call, device: torch.device, seed: int = 0) -> Replay:
         return operator(*args, **kwargs)
 
     return Replay(run, 1)
-
-
-def time_replay(replay: Replay, device: torch.device) -> tuple[float, float]:
-    """Median seconds per call by CUDA events, and the spread of the repeats (interquartile range over median, %)."""
-    replay.run()
-    first_s = _time_replays(replay, 1, device)[0]
-    times_s = sorted(_time_replays(replay, _REPEATS if first_s < _LONG_REPLAY_S else _LONG_REPEATS, device))
-    median_s = statistics.median(times_s)
-    quarter = len(times_s) // 4
-    return median_s / replay.calls, 100.0 * (times_s[-1 - quarter] - times_s[quarter]) / median_s
-
-
-def _time_replays(replay: Replay, repeats: int, device: torch.device) -> list[float]:
-    """Seconds of each of some replays, one after the other."""
-    pairs = []
-    for _ in range(repeats):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        replay.run()
-        end.record()
-        pairs.append((start, end))
-    torch.cuda.synchronize(device)
-    return [start.elapsed_time(end) * 1e-3 for start, end in pairs]
 
 
 def weight_bytes(call: Call) -> int:

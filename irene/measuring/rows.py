@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime, timezone
 from typing import Any
 
 from irene.dataset.schema import Row
+from irene.measuring.bursts import Burst
 from irene.measuring.plan import ModelCase, PrimitiveCase
 from irene.measuring.targets import BuiltModel, Target
 from irene.measuring.window import WindowMeasurement
@@ -13,9 +15,9 @@ from irene.model_tree.serialization import compress_tree
 
 
 def primitive_row(
-    case: PrimitiveCase, measured: WindowMeasurement | tuple[float, float], calls: int, repeat: int, collection: str
+    case: PrimitiveCase, measured: WindowMeasurement | Burst, calls: int, repeat: int, collection: str
 ) -> Row:
-    """A replayed primitive; `measured` is a window, or (duration in s, spread in %) for time alone."""
+    """A replayed primitive; `measured` is a window, or a burst, for time alone."""
     common: dict[str, Any] = {
         "case": case.key,
         "level": "primitive",
@@ -30,9 +32,9 @@ def primitive_row(
         "collection": collection,
         "measured_at": _now(),
     }
-    if isinstance(measured, tuple):
-        duration_s, spread_pct = measured
-        return Row(method="events", duration_s=duration_s, spread_pct=spread_pct, **common)
+    if isinstance(measured, Burst):
+        timed = {field.name: getattr(measured, field.name) for field in fields(Burst)}
+        return Row(method="events", **timed, **common)
     return Row(method="window", **common, **_window_fields(measured))
 
 

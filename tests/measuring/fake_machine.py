@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from irene.measuring import targets
+from irene.measuring.bursts import Burst
 from irene.measuring.plan import ModelCase, PrimitiveCase
 from irene.measuring.replaying import Replay, launch_replay
 from irene.measuring.targets import BuiltModel, Target
@@ -35,10 +36,10 @@ class FakeMachine:
         self._note(case.key)
         return launch_replay(case.call, self.device, seed)
 
-    def time_primitive(self, replay: Replay) -> tuple[float, float]:
+    def time_primitive(self, replay: Replay) -> Burst:
         start = time.perf_counter()
         replay.run()
-        return time.perf_counter() - start, 1.0
+        return Burst(time.perf_counter() - start, 1.0, 1.98e9)
 
     def build(self, case: ModelCase, seed: int) -> BuiltModel:
         return targets.build(case.model, case.workload.task, case.workload.dtype, self.device, seed)

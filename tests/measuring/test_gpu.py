@@ -45,8 +45,20 @@ def test_cold_weights_are_slower_than_hot_ones() -> None:
     times_s = {}
     for weights in ("hot", "cold"):
         replay = machine.prepare_primitive(PrimitiveCase(call, weights, "", False, "bfloat16"), seed=0)
-        times_s[weights], _ = machine.time_primitive(replay)
+        times_s[weights] = machine.time_primitive(replay).duration_s
     assert times_s["cold"] > 1.1 * times_s["hot"]
+
+
+def test_heavy_work_before_does_not_slow_a_burst() -> None:
+    machine = GpuMachine()
+    case = PrimitiveCase(_linear(8192, 8192), "hot", "", False, "bfloat16")
+    replay = machine.prepare_primitive(case, seed=0)
+    rested = machine.time_primitive(replay)
+    for _ in range(200):
+        replay.run()
+    after = machine.time_primitive(replay)
+    assert math.isclose(after.duration_s, rested.duration_s, rel_tol=0.03)
+    assert after.sm_clock_hz > 0.9 * machine.full_clock_hz
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])

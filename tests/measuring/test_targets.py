@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from irene.errors import BadInput
+from irene.measuring.bursts import Burst
 from irene.measuring.host_costs import measure_host_costs, measure_module_call
 from irene.measuring.plan import ModelCase, PrimitiveCase
 from irene.measuring.rows import model_row, primitive_row
@@ -83,8 +84,9 @@ def test_rows_carry_what_was_measured(model: str) -> None:
     assert (row.energy_j, row.duration_s, row.power_w, row.method, row.repeat) == (2.0, 0.5, 4.0, "window", 2)
     assert (row.calls_per_replay, row.weights, row.families) == (64, "cold", "bert,gpt2")
     assert Call.from_json(json.loads(row.signature)) == case.call
-    timed = primitive_row(case, (0.25, 3.0), 64, 0, "first")
-    assert (timed.energy_j, timed.duration_s, timed.spread_pct, timed.method) == (None, 0.25, 3.0, "events")
+    timed = primitive_row(case, Burst(0.25, 3.0, 1.9e9), 64, 0, "first")
+    assert (timed.energy_j, timed.duration_s, timed.method) == (None, 0.25, "events")
+    assert (timed.spread_pct, timed.sm_clock_hz) == (3.0, 1.9e9)
     assert timed.case == row.case
     model_case = ModelCase(model, Workload(2, 8, None, "float32"), "layers.0")
     built = build(model, "base", "float32", CPU, seed=1)
