@@ -19,7 +19,7 @@ _LONGEST_BURST_S = 0.05
 # The slowest probe at full clock read 1.94 of 1.98 GHz: its own launch is in it.
 _UP_SHARE = 0.97
 _REST_S, _LONGEST_WAIT_S = 0.01, 0.5
-_PROBE_CYCLES = 1_000_000
+_PROBE_CYCLES, _PROBES = 1_000_000, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,13 @@ def wait_for_clock(
             return clock_hz
         sleep(_REST_S)
     return probe_hz()
+
+
+def find_full_clock_hz(device: torch.device) -> float:
+    """The clock after half a second of rest, the highest of some probes: the first ones wake the card."""
+    torch.cuda.synchronize(device)
+    time.sleep(_LONGEST_WAIT_S)
+    return max(probe_clock_hz(device) for _ in range(_PROBES))
 
 
 def probe_clock_hz(device: torch.device) -> float:

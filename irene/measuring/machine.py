@@ -8,7 +8,7 @@ import torch
 
 from irene.errors import MeterError
 from irene.measuring import replaying, targets
-from irene.measuring.bursts import Burst, probe_clock_hz, time_burst
+from irene.measuring.bursts import Burst, find_full_clock_hz, time_burst
 from irene.measuring.plan import ModelCase, PrimitiveCase
 from irene.measuring.replaying import Replay
 from irene.measuring.targets import BuiltModel, Target
@@ -44,8 +44,7 @@ class GpuMachine:
                 "with the shipped predictor: irene predict MODEL."
             )
         self.device = torch.device("cuda", 0)
-        # Nothing has run yet, so the clock is up; the first probes wake the card.
-        self.full_clock_hz = max(probe_clock_hz(self.device) for _ in range(10))
+        self._full_clock_hz: float | None = None
 
     def synchronize(self) -> None:
         torch.cuda.synchronize(self.device)
@@ -60,6 +59,13 @@ class GpuMachine:
 
     def time_primitive(self, replay: Replay) -> Burst:
         return time_burst(replay.run, replay.calls, self.full_clock_hz, self.device)
+
+    @property
+    def full_clock_hz(self) -> float:
+        """The clock of a rested card, found when first asked for: idle power is read before anything runs."""
+        if self._full_clock_hz is None:
+            self._full_clock_hz = find_full_clock_hz(self.device)
+        return self._full_clock_hz
 
     def build(self, case: ModelCase, seed: int) -> BuiltModel:
         targets.set_precision(case.workload.dtype)
