@@ -23,6 +23,7 @@ from irene.predictor.layout_features import (
     product_layout,
 )
 from irene.predictor.leaf_base import base_duration_s
+from irene.predictor.library_tiles import LIBRARY_TILES, library_tiles
 from irene.predictor.tile_times import tile_time_names, tile_time_ratios
 from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call
@@ -33,10 +34,10 @@ from irene.primitives.work import count_work
 
 FloatArray = NDArray[np.float64]
 HALF_DTYPES = ("bfloat16", "float16")
-# One regressor of time each, the feature family first in its name: kernels that share no more than that. Products on
-# tensor cores and on vector units come from two sets of kernels; so do the backends of fused attention from three.
+# One regressor of time each, the feature family first in its name: kernels that share no more than that. Products in
+# 16 bits, as TF32 and on vector units come from three sets of kernels; so do the backends of fused attention.
 REGRESSORS = (
-    "gemm-tensor", "gemm-single", "gemm-convolution", "gemm-grouped",
+    "gemm-half", "gemm-tf32", "gemm-single", "gemm-convolution", "gemm-grouped",
     "attention-fused", "attention-efficient", "attention-math", "vector-pointwise", "vector-rowwise",
 )  # fmt: skip
 _BACKEND_REGRESSOR = {
@@ -111,7 +112,7 @@ def matrix_names(regressor: str) -> tuple[str, ...]:
     own = ("log2_base_s", "is_cold", *(f"kind_{kind}" for kind in KINDS), "is_half", "is_tf32")
     names = (*feature_names(_FAMILY_KIND[_family_of(regressor)]), *own, *(f"operator_{name}" for name in _OPERATORS))
     more = {
-        "gemm": (*tile_time_names(), *PRODUCT_LAYOUT),
+        "gemm": (*tile_time_names(), *LIBRARY_TILES, *PRODUCT_LAYOUT),
         "attention": (*attention_wave_names(), *ATTENTION_LAYOUT),
         "vector": PASS_LAYOUT,
     }
@@ -174,9 +175,9 @@ def _known_rows(regressor: str, spec: DeviceSpec) -> dict[tuple[Call, str, bool]
 
 _MOST_KNOWN_ROWS = 50_000  # of some hundred numbers each
 
-# What a library's kernel choices would take, and how operands lie in memory: see the three files.
+# What a library's kernel choices would take, and how operands lie in memory: see the files.
 _MORE = {
-    "gemm": (tile_time_ratios, product_layout),
+    "gemm": (tile_time_ratios, library_tiles, product_layout),
     "attention": (attention_wave_ratios, attention_layout),
     "vector": (pass_layout,),
 }
@@ -190,7 +191,9 @@ def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:
         return "vector-pointwise" if kind in _POINTWISE_KINDS else "vector-rowwise"
     if kind != "gemm":
         return "gemm-convolution" if kind == "convolution" else "gemm-grouped"
-    return "gemm-tensor" if dtype in (*HALF_DTYPES, "tf32") else "gemm-single"
+    if dtype in HALF_DTYPES:
+        return "gemm-half"
+    return "gemm-tf32" if dtype == "tf32" else "gemm-single"
 
 
 def _family_of(regressor: str) -> str:
