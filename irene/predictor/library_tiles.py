@@ -112,8 +112,9 @@ class _Products:
     spec: DeviceSpec
 
     def take(self, at: NDArray[np.int64]) -> _Products:
-        columns = (self.batch, self.m, self.n, self.k, self.itemsize, self.sm_flop_per_s)
-        return _Products(*(column[at] for column in columns), self.spec)
+        """The products at these places."""
+        batch, m, n, k = self.batch[at], self.m[at], self.n[at], self.k[at]
+        return _Products(batch, m, n, k, self.itemsize[at], self.sm_flop_per_s[at], self.spec)
 
 
 def library_tiles(calls: Sequence[Call], dtypes: Sequence[str], base_s: FloatArray, spec: DeviceSpec) -> FloatArray:
