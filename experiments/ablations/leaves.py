@@ -16,13 +16,14 @@ from irene.hardware.spec import DeviceSpec
 from irene.predictor.attention_waves import attention_wave_names
 from irene.predictor.leaf_model import LeafModel, LeafValues, fit_leaf_model
 from irene.predictor.leaf_table import REGRESSORS, LeafTable, matrix_names
+from irene.predictor.library_tiles import LIBRARY_TILES
 from irene.predictor.power_features import power_matrix, power_names
 from irene.predictor.tile_times import tile_time_names
 from irene.predictor.training import fit_blended_leaves
 from irene.predictor.training_data import PrimitiveData
 
 FloatArray = NDArray[np.float64]
-_CANDIDATES = {"gemm": tile_time_names(), "attention": attention_wave_names()}
+_CANDIDATES = {"gemm": (*tile_time_names(), *LIBRARY_TILES), "attention": attention_wave_names()}
 _FEWEST_TIMINGS = 20  # as for blends
 _RATES = ("log2_half_tflop_per_s", "log2_other_tflop_per_s", "log2_tb_per_s", "log2_burst_us")
 _RIDGE = 1.0  # of standardised terms; not tuned

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from irene.predictor.layout_features import (
     product_layout,
 )
 from irene.predictor.leaf_base import base_duration_s
+from irene.predictor.library_tiles import LIBRARY_TILES, library_tiles
 from irene.predictor.tile_times import tile_time_names, tile_time_ratios
 from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call
@@ -33,10 +34,10 @@ from irene.primitives.work import count_work
 
 FloatArray = NDArray[np.float64]
 HALF_DTYPES = ("bfloat16", "float16")
-# One regressor of time each, the feature family first in its name: kernels that share no more than that. Products on
-# tensor cores and on vector units come from two sets of kernels; so do the backends of fused attention from three.
+# One regressor of time each, the feature family first in its name: kernels that share no more than that. Products in
+# 16 bits, as TF32 and on vector units come from three sets of kernels; so do the backends of fused attention.
 REGRESSORS = (
-    "gemm-tensor", "gemm-single", "gemm-convolution", "gemm-grouped",
+    "gemm-half", "gemm-tf32", "gemm-single", "gemm-convolution", "gemm-grouped",
     "attention-fused", "attention-efficient", "attention-math", "vector-pointwise", "vector-rowwise",
 )  # fmt: skip
 _BACKEND_REGRESSOR = {
@@ -102,7 +103,7 @@ class LeafTable:
         ]
         own = np.array(rows, dtype=np.float64)
         calls, dtypes = [self.calls[i] for i in members], [self.dtypes[i] for i in members]
-        more = [columns(calls, dtypes, self.base_s[members], self.spec) for columns in _MORE[_family_of(regressor)]]
+        more = [columns(calls, dtypes, self.base_s[members], self.spec) for _, columns in _more(regressor)]
         return np.hstack([own, *more])
 
 
@@ -110,12 +111,7 @@ def matrix_names(regressor: str) -> tuple[str, ...]:
     """Column names of `LeafTable.matrix`; their order is part of a saved bundle."""
     own = ("log2_base_s", "is_cold", *(f"kind_{kind}" for kind in KINDS), "is_half", "is_tf32")
     names = (*feature_names(_FAMILY_KIND[_family_of(regressor)]), *own, *(f"operator_{name}" for name in _OPERATORS))
-    more = {
-        "gemm": (*tile_time_names(), *PRODUCT_LAYOUT),
-        "attention": (*attention_wave_names(), *ATTENTION_LAYOUT),
-        "vector": PASS_LAYOUT,
-    }
-    return (*names, *more[_family_of(regressor)])
+    return (*names, *(name for added, _ in _more(regressor) for name in added))
 
 
 def make_table(calls: Sequence[Call], dtypes: Sequence[str], cold: Sequence[bool], spec: DeviceSpec) -> LeafTable:
@@ -174,12 +170,19 @@ def _known_rows(regressor: str, spec: DeviceSpec) -> dict[tuple[Call, str, bool]
 
 _MOST_KNOWN_ROWS = 50_000  # of some hundred numbers each
 
-# What a library's kernel choices would take, and how operands lie in memory: see the three files.
-_MORE = {
-    "gemm": (tile_time_ratios, product_layout),
-    "attention": (attention_wave_ratios, attention_layout),
-    "vector": (pass_layout,),
+_Columns: TypeAlias = Callable[[Sequence[Call], Sequence[str], FloatArray, DeviceSpec], FloatArray]
+# What a library's kernel choices would take, and how operands lie in memory, named and computed: see the files.
+_MORE: dict[str, tuple[tuple[tuple[str, ...], _Columns], ...]] = {
+    "gemm": ((tile_time_names(), tile_time_ratios), (LIBRARY_TILES, library_tiles), (PRODUCT_LAYOUT, product_layout)),
+    "attention": ((attention_wave_names(), attention_wave_ratios), (ATTENTION_LAYOUT, attention_layout)),
+    "vector": ((PASS_LAYOUT, pass_layout),),
 }
+
+
+def _more(regressor: str) -> tuple[tuple[tuple[str, ...], _Columns], ...]:
+    """Convolutions come from another library, whose tiles are not these: their regressor errs more with them."""
+    more = _MORE[_family_of(regressor)]
+    return tuple(one for one in more if one[1] is not library_tiles) if regressor == "gemm-convolution" else more
 
 
 def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:
@@ -190,7 +193,9 @@ def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:
         return "vector-pointwise" if kind in _POINTWISE_KINDS else "vector-rowwise"
     if kind != "gemm":
         return "gemm-convolution" if kind == "convolution" else "gemm-grouped"
-    return "gemm-tensor" if dtype in (*HALF_DTYPES, "tf32") else "gemm-single"
+    if dtype in HALF_DTYPES:
+        return "gemm-half"
+    return "gemm-tf32" if dtype == "tf32" else "gemm-single"
 
 
 def _family_of(regressor: str) -> str:

@@ -42,11 +42,11 @@ def table() -> LeafTable:
 
 
 def test_blind_leaves_see_no_candidates(leaves: ModuleType, rows: pd.DataFrame, table: LeafTable) -> None:
-    names = [matrix_names("gemm-tensor")[at] for at in leaves.own_columns("gemm-tensor")]
-    assert "log2_m" in names and not any("tile_time" in name or "split_time" in name for name in names)
+    names = [matrix_names("gemm-half")[at] for at in leaves.own_columns("gemm-half")]
+    assert "log2_m" in names and not any("tile_time" in name or "split" in name or "picked" in name for name in names)
     assert len(leaves.own_columns("vector-rowwise")) == len(matrix_names("vector-rowwise"))  # it has no candidates
     blind = leaves.fit_blind_leaves(gather_primitives(rows, SPEC), SPEC, 0)
-    assert blind.time["gemm-tensor"].trees.num_features() == len(names)
+    assert blind.time["gemm-half"].trees.num_features() == len(names)
     np.testing.assert_allclose(blind.predict_burst_s(table), [law_s(call) for call in table.calls], rtol=0.5)
     np.testing.assert_array_equal(
         blind.predict(table).duration_s[2:],

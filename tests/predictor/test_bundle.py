@@ -46,7 +46,7 @@ def refuse(folder: Path, words: str) -> None:
     assert str(folder) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["power.ubj", "time-gemm-tensor.npz"])
+@pytest.mark.parametrize("name", ["power.ubj", "time-gemm-half.npz"])
 def test_a_damaged_regressor(folder: Path, name: str) -> None:
     raw = bytearray((folder / name).read_bytes())
     raw[len(raw) // 2] ^= 1
@@ -106,7 +106,7 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
         (lambda c: c["intervals"]["by_kind"].update(gemm=None), "expected numbers"),
         (lambda c: c["regressors"].pop("power"), "regressors: keys missing or unknown: power"),
         (lambda c: c["regressors"].update(luck="0"), "regressors: keys missing or unknown: luck"),
-        (lambda c: c["features"]["time-gemm-tensor"].reverse(), "features of 'time-gemm-tensor' are not those"),
+        (lambda c: c["features"]["time-gemm-half"].reverse(), "features of 'time-gemm-half' are not those"),
         (lambda c: c["weights"]["features"].pop(), "weight features are not those"),
         (lambda c: c["weights"]["energy"].pop(), "expected 8 weights of each kind, got 7 and 8"),
         (lambda c: c["domain"]["ranges"]["gemm"].update(bfloat16=[1.0]), "not a predictor bundle"),

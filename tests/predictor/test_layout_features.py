@@ -96,4 +96,4 @@ def test_every_call_has_a_regressor_whose_columns_have_names() -> None:
         assert name in REGRESSORS
         row = table.matrix(name, np.array([index]))
         assert row.shape == (1, len(matrix_names(name))) and np.isfinite(row).all(), calls[index].op
-    assert table.regressors[-3:] == ("gemm-tensor", "gemm-single", "gemm-tensor")
+    assert table.regressors[-3:] == ("gemm-half", "gemm-single", "gemm-tf32")

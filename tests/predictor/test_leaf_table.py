@@ -20,7 +20,7 @@ def table_of(first: int) -> LeafTable:
     return make_table(calls, ["bfloat16"] * 6, [True, False, False, False, False, False], SPEC)
 
 
-@pytest.mark.parametrize("regressor", ["gemm-tensor", "attention-fused", "vector-pointwise"])
+@pytest.mark.parametrize("regressor", ["gemm-half", "attention-fused", "vector-pointwise"])
 def test_remembered_rows_are_those_computed(regressor: str) -> None:
     table = table_of(0)
     members = np.flatnonzero(np.array(table.regressors) == regressor)
@@ -37,9 +37,9 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for first in range(4):
         members = np.array([0, 5])
         np.testing.assert_array_equal(
-            table_of(first).matrix("gemm-tensor", members), table_of(first)._compute_rows("gemm-tensor", members)
+            table_of(first).matrix("gemm-half", members), table_of(first)._compute_rows("gemm-half", members)
         )
-        assert len(leaf_table._known_rows("gemm-tensor", SPEC)) <= 2
+        assert len(leaf_table._known_rows("gemm-half", SPEC)) <= 2
 
 
 def test_tables_predicted_together_are_predicted_alone(fitted: Predictor) -> None:
