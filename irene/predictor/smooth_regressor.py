@@ -5,11 +5,18 @@ to its neighbours. Its kernel is Matern 3/2 with a length scale a feature, found
 (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 2.25, 4.17 and 5.9) on a sample of the
 rows, with a pull towards where the search starts: features that trees found useful are short. Outside the data each
 feature is held at its edge, so that a value far away is never the prior's.
+
+All rows teach, but no more than 3,000 of them become points, those that lie farthest apart: the posterior mean of the
+projected process (ibid., section 8.3.4), so that saving, loading and predicting cost the same however many rows there
+are. With every row a point it is the exact one. experiments/smooth-points has the error for other numbers of points.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +30,15 @@ _FLOOR = 2e-4  # of the trees' gain: what a feature counts that they never used
 _AT_ONCE = 32  # rows against all points: a few megabytes, which stay in the processor's cache
 _ROOT_3 = float(np.sqrt(3.0))
 _LEAST_SCALE = 2e-3  # of the shortest: a feature with a longer length scale is left out
+_MOST_POINTS = 3000
+_LEAST_APART = 0.05  # length scales: nearer rows share a point
+_JITTER = 1e-7  # of the signal's variance: keeps the points' covariance positive definite in floating point
+_ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SmoothRegressor:
-    """`points` (rows, kept columns) are training rows divided by their length scales, `weights` (rows,) theirs.
+    """`points` (points, kept columns) are training rows divided by their length scales, `weights` (points,) theirs.
 
     `columns` are the kept features' places, `centre` and `scale` (kept columns,) bring a row onto the points' scale.
     """
@@ -51,9 +62,10 @@ class SmoothRegressor:
         scaled = (features[:, self.columns] - self.centre) * self.scale
         scaled = np.clip(scaled, *self._edges)
         mean = np.empty(len(scaled))
-        for start in range(0, len(scaled), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            mean[part] = _matern(_distances(scaled[part], self.points, self._squares)) @ self.weights
+        with one_thread():
+            for start in range(0, len(scaled), _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
+                mean[part] = _matern(_distances(scaled[part], self.points, self._squares)) @ self.weights
         return self.offset + mean
 
 
@@ -63,15 +75,27 @@ def fit_smooth(features: FloatArray, target: FloatArray, gains: FloatArray, seed
     The same rows give the same numbers, however many cores there are; they are rounded to single precision, in which
     they are saved.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
-
-    with threadpool_limits(limits=1, user_api="blas"):  # sums in one order
+    with one_thread():  # sums in one order
         return _fit(features, target, gains, seed)
 
 
-def _fit(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int) -> SmoothRegressor:
-    from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
+def one_thread() -> AbstractContextManager[Any]:
+    """Linear algebra on one core. Threads that wait for each other over small blocks lose more than they win: ten
+    times the seconds where other work has the cores.
+    """
+    context: AbstractContextManager[Any] = _find_libraries().limit(limits=1, user_api="blas")
+    return context
 
+
+@cache
+def _find_libraries() -> Any:
+    import scipy.linalg  # type: ignore[import-untyped]  # noqa: F401  # it brings a library of its own
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    return ThreadpoolController()
+
+
+def _fit(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int) -> SmoothRegressor:
     spread = features.std(axis=0)
     columns = np.flatnonzero(spread > 1e-9)
     centre, spread = features[:, columns].mean(axis=0), spread[columns]
@@ -82,12 +106,48 @@ def _fit(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int)
     chosen = np.random.default_rng(seed).permutation(len(target))[:_SAMPLE]
     scale, noise = _learn_scales(standard[chosen], (target - offset)[chosen], start)
     kept = scale > _LEAST_SCALE * scale.max()
-    points = _single(standard[:, kept] * scale[kept])
+    rows = _single(standard[:, kept] * scale[kept])
+    points = rows[_far_apart(rows)]
+    weights = _single(_project(points, rows, target - offset, noise))
+    return SmoothRegressor(columns[kept], centre[kept], scale[kept] / spread[kept], points, weights, offset)
+
+
+def _far_apart(rows: FloatArray) -> NDArray[np.int64]:
+    """Which rows become points: the one nearest the centre, then always the one farthest from all so far (Gonzalez,
+    Clustering to minimize the maximum intercluster distance, 1985), while they are apart at all.
+    """
+    squares = (rows**2).sum(axis=1)
+    chosen = [int(squares.argmin())]
+    apart = np.full(len(rows), np.inf)
+    while len(chosen) < _MOST_POINTS:
+        apart = np.minimum(apart, _distances(rows[chosen[-1:]], rows, squares)[0])
+        farthest = int(apart.argmax())
+        if apart[farthest] < _LEAST_APART:
+            break
+        chosen.append(farthest)
+    return np.sort(np.array(chosen, dtype=np.int64))
+
+
+def _project(points: FloatArray, rows: FloatArray, target: FloatArray, noise: float) -> FloatArray:
+    """Weights (points,) by `target` (rows,): (noise K_pp + K_pr K_rp) w = K_pr t (eq. 8.14).
+
+    It is solved by way of the Cholesky factor of K_pp, which keeps the digits that the product loses. Row blocks are
+    summed in order, so that memory goes with the square of the points and not with the rows.
+    """
+    from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+
     covariance = _matern(_distances(points, points))
-    covariance[np.diag_indices_from(covariance)] += noise
-    factor = cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)
-    weights = cho_solve(factor, target - offset, check_finite=False)
-    return SmoothRegressor(columns[kept], centre[kept], scale[kept] / spread[kept], points, _single(weights), offset)
+    covariance[np.diag_indices_from(covariance)] += _JITTER
+    factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
+    inner, seen = noise * np.eye(len(points)), np.zeros(len(points))
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        whitened = solve_triangular(factor, _matern(_distances(points, rows[part])), lower=True, check_finite=False)
+        inner += whitened @ whitened.T
+        seen += whitened @ target[part]
+    whitened_weights = cho_solve(cho_factor(inner, lower=True, overwrite_a=True, check_finite=False), seen)
+    weights: FloatArray = solve_triangular(factor, whitened_weights, lower=True, trans="T", check_finite=False)
+    return weights
 
 
 def _learn_scales(features: FloatArray, target: FloatArray, start: FloatArray) -> tuple[FloatArray, float]:
