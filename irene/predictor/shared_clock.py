@@ -26,12 +26,16 @@ def share_clock(alone: LeafValues, counts: FloatArray, issue_s: float, spec: Dev
     `issue_s` is the host's time for the whole, 0 if it never waits for the host: idle time lowers the mean power.
     """
     idle_w = spec.context_idle_power_w
+    is_slowed = alone.slowing != 1.0
+    slowed = LeafValues(alone.duration_s[is_slowed], alone.power_w[is_slowed], alone.slowing[is_slowed])
+    of_slowed, of_rest = counts[is_slowed], np.where(is_slowed, 0.0, counts)
+    rest_s, rest_j = float(of_rest @ alone.duration_s), float(of_rest @ alone.energy_j)  # whatever the share
 
     def mean_power_w(share: float) -> float:
-        values = _slow(alone, share, idle_w)
-        busy_s = float(counts @ values.duration_s)
+        values = _slow(slowed, share, idle_w)
+        busy_s = rest_s + float(of_slowed @ values.duration_s)
         gap_s = max(0.0, issue_s - busy_s)
-        energy_j = float(counts @ values.energy_j) + idle_w * gap_s
+        energy_j = rest_j + float(of_slowed @ values.energy_j) + idle_w * gap_s
         return energy_j / (busy_s + gap_s) if busy_s + gap_s > 0 else 0.0
 
     if mean_power_w(0.0) <= spec.power_cap_w:

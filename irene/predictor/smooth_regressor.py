@@ -31,7 +31,7 @@ _AT_ONCE = 32  # rows against all points: a few megabytes, which stay in the pro
 _ROOT_3 = float(np.sqrt(3.0))
 _LEAST_SCALE = 2e-3  # of the shortest: a feature with a longer length scale is left out
 _MOST_POINTS = 3000
-_LEAST_APART = 0.05  # length scales: nearer rows share a point
+_LEAST_APART = 0.03  # length scales: nearer rows share a point
 _JITTER = 1e-7  # of the signal's variance: keeps the points' covariance positive definite in floating point
 _ROWS_AT_ONCE = 1000
 
