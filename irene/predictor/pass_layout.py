@@ -33,7 +33,7 @@ _LONGEST_WARP_ROW = 1024  # torch's softmax keeps rows up to this long in regist
 
 def pass_layout(calls: Sequence[Call], dtypes: Sequence[str], base_s: FloatArray, spec: DeviceSpec) -> FloatArray:
     """Columns as named in PASS_LAYOUT, for calls that pass over memory once or twice, shape (calls, columns)."""
-    passes = tabulate_passes(calls)
+    passes = tabulate_passes(tuple(calls))
     table, largest = passes.tensors, passes.largest
     made = table.first_of_calls(table.is_output)
     made = np.where(made == table.scalar, table.first_of_calls(~table.is_output), made)

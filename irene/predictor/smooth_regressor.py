@@ -33,8 +33,8 @@ _AT_ONCE = 64  # rows against all points: a megabyte, which stays in the process
 _FEW_BLOCKS = 16  # as a single model has: not worth more than one core
 _ROOT_3 = float(np.sqrt(3.0))
 _LEAST_SCALE = 2e-3  # of the shortest: a feature with a longer length scale is left out
-_MOST_POINTS = 3000
-_LEAST_APART = 0.03  # length scales: nearer rows share a point
+MOST_POINTS = 3000
+LEAST_APART = 0.03  # length scales: nearer rows share a point
 _JITTER = 1e-7  # of the signal's variance: keeps the points' covariance positive definite in floating point
 _ROWS_AT_ONCE = 1000
 
@@ -75,14 +75,17 @@ class SmoothRegressor:
         return mean
 
 
-def fit_smooth(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int = 0) -> SmoothRegressor:
+def fit_smooth(
+    features: FloatArray, target: FloatArray, gains: FloatArray, seed: int = 0, *, most_points: int = MOST_POINTS,
+    least_apart: float = LEAST_APART,
+) -> SmoothRegressor:  # fmt: skip
     """Fit on `features` (rows, columns) and `target` (rows,); `gains` (columns,) say how useful trees found each.
 
-    The same rows give the same numbers, however many cores there are; they are rounded to single precision, in which
-    they are saved.
+    Points are at most `most_points`, and at least `least_apart` length scales apart. The same rows give the same
+    numbers, however many cores there are; they are rounded to single precision, in which they are saved.
     """
     with one_thread():  # sums in one order
-        return _fit(features, target, gains, seed)
+        return _fit(features, target, gains, seed, most_points, least_apart)
 
 
 def one_thread() -> AbstractContextManager[Any]:
@@ -101,7 +104,9 @@ def _find_libraries() -> Any:
     return ThreadpoolController()
 
 
-def _fit(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int) -> SmoothRegressor:
+def _fit(
+    features: FloatArray, target: FloatArray, gains: FloatArray, seed: int, most_points: int, least_apart: float
+) -> SmoothRegressor:
     spread = features.std(axis=0)
     columns = np.flatnonzero(spread > 1e-9)
     centre, spread = features[:, columns].mean(axis=0), spread[columns]
@@ -113,22 +118,22 @@ def _fit(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int)
     scale, noise = _learn_scales(standard[chosen], (target - offset)[chosen], start)
     kept = scale > _LEAST_SCALE * scale.max()
     rows = _single(standard[:, kept] * scale[kept])
-    points = rows[_far_apart(rows)]
+    points = rows[_far_apart(rows, most_points, least_apart)]
     weights = _single(_project(points, rows, target - offset, noise))
     return SmoothRegressor(columns[kept], centre[kept], scale[kept] / spread[kept], points, weights, offset)
 
 
-def _far_apart(rows: FloatArray) -> NDArray[np.int64]:
+def _far_apart(rows: FloatArray, most_points: int, least_apart: float) -> NDArray[np.int64]:
     """Which rows become points: the one nearest the centre, then always the one farthest from all so far (Gonzalez,
     Clustering to minimize the maximum intercluster distance, 1985), while they are apart at all.
     """
     lifted, nearest = _lift(rows), (rows**2).sum(axis=1).argmin()
     chosen = [int(nearest)]
     apart = np.full(len(rows), np.inf)
-    while len(chosen) < _MOST_POINTS:
+    while len(chosen) < most_points:
         apart = np.minimum(apart, _steps(rows[chosen[-1:]], lifted)[0])
         farthest = int(apart.argmax())
-        if apart[farthest] < _ROOT_3 * _LEAST_APART:
+        if apart[farthest] < _ROOT_3 * least_apart:
             break
         chosen.append(farthest)
     return np.sort(np.array(chosen, dtype=np.int64))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,8 @@ class Passes:
     rows: FloatArray
 
 
-def tabulate_passes(calls: Sequence[Call]) -> Passes:
+@lru_cache(maxsize=1)  # features and layout ask for the same calls, one after the other
+def tabulate_passes(calls: tuple[Call, ...]) -> Passes:
     """Sizes of calls as passes; outputs that a call has not are its largest tensor, and what it has not at all, 1."""
     table = tabulate_tensors(calls)
     numel, is_operand = table.numel, ~table.is_output
@@ -63,7 +65,7 @@ def tabulate_passes(calls: Sequence[Call]) -> Passes:
 
 def vector_columns(calls: Sequence[Call], sm_count: int) -> list[FloatArray]:
     """The columns of family 'vector' after those that all families have, each of shape (calls,)."""
-    passes = tabulate_passes(calls)
+    passes = tabulate_passes(tuple(calls))
     table, numel_out = passes.tensors, passes.numel_out
     works = [count_work(call) for call in calls]
     is_operand, is_strided = ~table.is_output, ~table.is_contiguous

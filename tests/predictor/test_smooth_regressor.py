@@ -42,15 +42,13 @@ def test_scales_are_long_for_what_says_nothing(smooth: SmoothRegressor) -> None:
     assert min(scale[0], scale[1]) > 5 * max(scale.get(column, 0.0) for column in range(2, 6))
 
 
-def test_few_points_learn_from_all_rows(smooth: SmoothRegressor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_points_learn_from_all_rows() -> None:
     """Ten times as many rows as points: nearly as good as all rows, and better than the points' own rows alone."""
-    from irene.predictor import smooth_regressor
-
     rows, asked = sample(600), sample(200, seed=4)
     target = law(rows) + np.random.default_rng(0).normal(0.0, 0.1, len(rows))
     whole = fit_smooth(rows, target, np.ones(6))
-    monkeypatch.setattr(smooth_regressor, "_MOST_POINTS", 60)
-    projected, alone = fit_smooth(rows, target, np.ones(6)), fit_smooth(rows[::10], target[::10], np.ones(6))
+    projected = fit_smooth(rows, target, np.ones(6), most_points=60)
+    alone = fit_smooth(rows[::10], target[::10], np.ones(6))
     errors = [np.abs(found.predict(asked) - law(asked)).mean() for found in (whole, projected, alone)]
     assert len(projected.points) == 60 < len(whole.points)
     assert errors[1] < 1.5 * errors[0] and errors[1] < 0.7 * errors[2]
@@ -63,7 +61,7 @@ def test_rows_that_lie_on_each_other_are_one_point() -> None:
     np.testing.assert_allclose(twice.predict(rows), law(rows), atol=0.05)
 
 
-def test_with_every_row_a_point_it_is_the_exact_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_every_row_a_point_it_is_the_exact_mean() -> None:
     """Against K (K + noise)^-1 y, solved directly."""
     from irene.predictor import smooth_regressor
 
