@@ -63,6 +63,10 @@ def _fit_both(
     # One thread: sums in one order, so that the same rows give the same bytes on any machine.
     settings = {**tree_settings, "random_state": seed, "n_jobs": 1, "tree_method": "hist"}
     trees = xgboost.XGBRegressor(**settings).fit(features, target).get_booster()
+    return Blend(trees, fit_smooth(features, target, gains_of(trees, features.shape[1]), seed), smooth_share)
+
+
+def gains_of(trees: xgboost.Booster, columns: int) -> FloatArray:
+    """How useful trees found each of `columns` features: the total gain of their splits, shape (columns,)."""
     scores = trees.get_score(importance_type="total_gain")
-    gains = np.array([scores.get(f"f{column}", 0.0) for column in range(features.shape[1])], dtype=np.float64)
-    return Blend(trees, fit_smooth(features, target, gains, seed), smooth_share)
+    return np.array([scores.get(f"f{column}", 0.0) for column in range(columns)], dtype=np.float64)

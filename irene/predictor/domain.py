@@ -27,19 +27,28 @@ class Domain:
 
     def provenance_of(self, table: LeafTable) -> list[str]:
         """One provenance a row of the table; calls that launch nothing count as measured (their cost is the host's)."""
-        return [self._of_row(table, index) for index in range(len(table.calls))]
+        tiers = self.tier_of(table)
+        return ["measured" if self.is_measured(table, row, tier) else tier for row, tier in enumerate(tiers)]
 
-    def _of_row(self, table: LeafTable, index: int) -> str:
-        kind, dtype = table.kinds[index], table.dtypes[index]
-        if not table.launches[index]:
+    def tier_of(self, table: LeafTable) -> list[str]:
+        """What each row would be if it had not been metered itself."""
+        return [self._tier_of_row(table, row) for row in range(len(table.calls))]
+
+    def is_measured(self, table: LeafTable, row: int, tier: str) -> bool:
+        """Whether a row of that tier was metered itself; to say so takes longer than to find the tier."""
+        if tier in ("measured", "fallback"):
+            return tier == "measured"
+        return fingerprint(table.calls[row], table.dtypes[row], bool(table.cold[row])) in self.metered
+
+    def _tier_of_row(self, table: LeafTable, row: int) -> str:
+        kind, dtype = table.kinds[row], table.dtypes[row]
+        if not table.launches[row]:
             return "measured"
         if kind == "unknown" or kind not in self.ranges:
             return "fallback"
-        if fingerprint(table.calls[index], dtype, bool(table.cold[index])) in self.metered:
-            return "measured"
-        if table.traffic_bytes[index] == 0:  # an empty tensor: PyTorch launches nothing for it (63 ns measured)
+        if table.traffic_bytes[row] == 0:  # an empty tensor: PyTorch launches nothing for it (63 ns measured)
             return "interpolated"
-        timed, sizes = self.ranges[kind], _sizes(table, index)
+        timed, sizes = self.ranges[kind], _sizes(table, row)
         if dtype in timed:
             return "interpolated" if _is_inside(sizes, timed[dtype]) else "extrapolated"
         stand_in = timed.get(_STAND_INS.get(dtype, ""))

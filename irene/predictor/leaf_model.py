@@ -103,12 +103,16 @@ def fit_leaf_model(
         members = _members(timed, name)
         if len(members) >= 20:
             target = np.log(timed_s[members] / timed.base_s[members])
-            share = _SMOOTH_SHARES.get(name, _FEW_ROWS_SMOOTH_SHARE)
-            time[name] = fit_blend(timed.matrix(name, members), target, _TIME_SETTINGS, share, seed)
+            time[name] = fit_time(name, timed.matrix(name, members), target, seed)
     seen = power_matrix(metered, burst_s)
     power = fit_blend(seen, np.log(metered_w), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
     stretch = fit_blend(seen, np.log(metered_s / burst_s), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
     return LeafModel(time, power, stretch, spec.context_idle_power_w, spec.power_cap_w)
+
+
+def fit_time(regressor: str, features: FloatArray, target: FloatArray, seed: int = 0) -> Blend:
+    """One regressor of time on `features` (rows, columns) and log ratios to the base time, shape (rows,)."""
+    return fit_blend(features, target, _TIME_SETTINGS, _SMOOTH_SHARES.get(regressor, _FEW_ROWS_SMOOTH_SHARE), seed)
 
 
 def _members(table: LeafTable, regressor: str) -> NDArray[np.int64]:

@@ -16,18 +16,17 @@ from irene.hardware.spec import DeviceSpec
 from irene.predictor.attention_waves import attention_wave_names, attention_wave_ratios
 from irene.predictor.layout_features import (
     ATTENTION_LAYOUT,
-    PASS_LAYOUT,
     PRODUCT_LAYOUT,
     attention_layout,
-    pass_layout,
     product_layout,
 )
 from irene.predictor.leaf_base import base_duration_s
 from irene.predictor.library_tiles import LIBRARY_TILES, library_tiles
+from irene.predictor.pass_layout import PASS_LAYOUT, pass_layout
 from irene.predictor.tile_times import tile_time_names, tile_time_ratios
 from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call
-from irene.primitives.features import feature_family, feature_names, features_of
+from irene.primitives.features import feature_family, feature_matrix, feature_names
 from irene.primitives.kinds import KINDS, Kind, kind_of, launches_kernel
 from irene.primitives.shapes import compute_dtype
 from irene.primitives.work import count_work
@@ -94,17 +93,16 @@ class LeafTable:
         return np.array([known[key] for key in keys]).reshape(len(keys), len(matrix_names(regressor)))
 
     def _compute_rows(self, regressor: str, members: NDArray[np.int64]) -> FloatArray:
-        rows = [
-            [*features_of(self.calls[i]).values(), np.log2(self.base_s[i]), float(self.cold[i])]
-            + [float(self.kinds[i] == kind) for kind in KINDS]
-            + [float(self.dtypes[i] in HALF_DTYPES), float(self.dtypes[i] == "tf32")]
-            + [*_operator_features(self.calls[i].name)]
-            for i in members
-        ]
-        own = np.array(rows, dtype=np.float64)
         calls, dtypes = [self.calls[i] for i in members], [self.dtypes[i] for i in members]
-        more = [columns(calls, dtypes, self.base_s[members], self.spec) for _, columns in _more(regressor)]
-        return np.hstack([own, *more])
+        kinds, base_s = np.array([self.kinds[i] for i in members]), self.base_s[members]
+        own = [
+            np.log2(base_s), self.cold[members], *(kinds == kind for kind in KINDS),
+            np.isin(dtypes, HALF_DTYPES), np.array(dtypes) == "tf32",
+        ]  # fmt: skip
+        operators = np.array([_operator_features(call.name) for call in calls], dtype=np.float64)
+        more = [columns(calls, dtypes, base_s, self.spec) for _, columns in _more(regressor)]
+        features = feature_matrix(calls, _FAMILY_KIND[_family_of(regressor)])
+        return np.hstack([features, np.column_stack(own).astype(np.float64), operators, *more])
 
 
 def matrix_names(regressor: str) -> tuple[str, ...]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from irene.predictor.leaf_table import HALF_DTYPES, REGRESSORS, LeafTable
-from irene.primitives.call import Call
-from irene.primitives.features import features_of
+from irene.predictor.leaf_table import HALF_DTYPES, REGRESSORS, LeafTable, matrix_names
 from irene.primitives.kinds import KINDS
 
 FloatArray = NDArray[np.float64]
@@ -49,10 +47,19 @@ def power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
         *(np.array([value == dtype for value in table.dtypes], dtype=np.float64) for dtype in _DTYPES),
         *(np.array([value == name for value in table.regressors], dtype=np.float64) for name in REGRESSORS),
     ]
-    own = np.array([_own_features(call) for call in table.calls], dtype=np.float64).reshape(-1, len(_OWN))
-    return np.column_stack([*columns, own])
+    return np.column_stack([*columns, _own_columns(table)])
 
 
-def _own_features(call: Call) -> tuple[float, ...]:
-    features = features_of(call)
-    return tuple(features.get(name, 0.0) for name in _OWN)
+def _own_columns(table: LeafTable) -> FloatArray:
+    """Columns of _OWN from those that the regressors of time see; 0 for calls that launch nothing."""
+    own = np.zeros((len(table.calls), len(_OWN)))
+    regressors = np.array(table.regressors, dtype=np.str_)
+    for name in REGRESSORS:
+        members = np.flatnonzero((regressors == name) & table.launches)
+        if len(members):
+            known = {column: at for at, column in enumerate(matrix_names(name))}
+            matrix = table.matrix(name, members)
+            for at, column in enumerate(_OWN):
+                if column in known:
+                    own[members, at] = matrix[:, known[column]]
+    return own

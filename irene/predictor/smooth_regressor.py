@@ -5,11 +5,20 @@ to its neighbours. Its kernel is Matern 3/2 with a length scale a feature, found
 (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 2.25, 4.17 and 5.9) on a sample of the
 rows, with a pull towards where the search starts: features that trees found useful are short. Outside the data each
 feature is held at its edge, so that a value far away is never the prior's.
+
+All rows teach, but no more than 3,000 of them become points, those that lie farthest apart: the posterior mean of the
+projected process (ibid., section 8.3.4), so that saving, loading and predicting cost the same however many rows there
+are. With every row a point it is the exact one. experiments/smooth-points has the error for other numbers of points.
 """
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +29,19 @@ _STEPS = 18
 _PULL = 0.1
 _NOISE = 0.02  # of the target's variance, where the search starts
 _FLOOR = 2e-4  # of the trees' gain: what a feature counts that they never used
-_AT_ONCE = 32  # rows against all points: a few megabytes, which stay in the processor's cache
+_AT_ONCE = 64  # rows against all points: a megabyte, which stays in the processor's cache
+_FEW_BLOCKS = 16  # as a single model has: not worth more than one core
 _ROOT_3 = float(np.sqrt(3.0))
 _LEAST_SCALE = 2e-3  # of the shortest: a feature with a longer length scale is left out
+MOST_POINTS = 3000
+LEAST_APART = 0.03  # length scales: nearer rows share a point
+_JITTER = 1e-7  # of the signal's variance: keeps the points' covariance positive definite in floating point
+_ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SmoothRegressor:
-    """`points` (rows, kept columns) are training rows divided by their length scales, `weights` (rows,) theirs.
+    """`points` (points, kept columns) are training rows divided by their length scales, `weights` (points,) theirs.
 
     `columns` are the kept features' places, `centre` and `scale` (kept columns,) bring a row onto the points' scale.
     """
@@ -40,38 +54,59 @@ class SmoothRegressor:
     offset: float
     # Derived, so that a prediction does not pass over the points again.
     _edges: tuple[FloatArray, FloatArray] = field(init=False, repr=False)
-    _squares: FloatArray = field(init=False, repr=False)
+    _lifted: FloatArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_edges", (self.points.min(axis=0), self.points.max(axis=0)))
-        object.__setattr__(self, "_squares", (self.points**2).sum(axis=1))
+        object.__setattr__(self, "_lifted", _lift(self.points))
 
     def predict(self, features: FloatArray) -> FloatArray:
         """The mean at each row of `features` (rows, all columns), shape (rows,)."""
         scaled = (features[:, self.columns] - self.centre) * self.scale
         scaled = np.clip(scaled, *self._edges)
-        mean = np.empty(len(scaled))
-        for start in range(0, len(scaled), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            mean[part] = _matern(_distances(scaled[part], self.points, self._squares)) @ self.weights
-        return self.offset + mean
+        blocks = [scaled[start : start + _AT_ONCE] for start in range(0, len(scaled), _AT_ONCE)]
+        with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            run = pool.map if len(blocks) > _FEW_BLOCKS else map
+            means = list(run(self._mean_of, blocks))
+        return self.offset + np.concatenate([np.empty(0), *means])
+
+    def _mean_of(self, scaled: FloatArray) -> FloatArray:
+        mean: FloatArray = _matern(_steps(scaled, self._lifted)) @ self.weights
+        return mean
 
 
-def fit_smooth(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int = 0) -> SmoothRegressor:
+def fit_smooth(
+    features: FloatArray, target: FloatArray, gains: FloatArray, seed: int = 0, *, most_points: int = MOST_POINTS,
+    least_apart: float = LEAST_APART,
+) -> SmoothRegressor:  # fmt: skip
     """Fit on `features` (rows, columns) and `target` (rows,); `gains` (columns,) say how useful trees found each.
 
-    The same rows give the same numbers, however many cores there are; they are rounded to single precision, in which
-    they are saved.
+    Points are at most `most_points`, and at least `least_apart` length scales apart. The same rows give the same
+    numbers, however many cores there are; they are rounded to single precision, in which they are saved.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
-
-    with threadpool_limits(limits=1, user_api="blas"):  # sums in one order
-        return _fit(features, target, gains, seed)
+    with one_thread():  # sums in one order
+        return _fit(features, target, gains, seed, most_points, least_apart)
 
 
-def _fit(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int) -> SmoothRegressor:
-    from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
+def one_thread() -> AbstractContextManager[Any]:
+    """Linear algebra on one core. Threads that wait for each other over small blocks lose more than they win: ten
+    times the seconds where other work has the cores.
+    """
+    context: AbstractContextManager[Any] = _find_libraries().limit(limits=1, user_api="blas")
+    return context
 
+
+@cache
+def _find_libraries() -> Any:
+    import scipy.linalg  # type: ignore[import-untyped]  # noqa: F401  # it brings a library of its own
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    return ThreadpoolController()
+
+
+def _fit(
+    features: FloatArray, target: FloatArray, gains: FloatArray, seed: int, most_points: int, least_apart: float
+) -> SmoothRegressor:
     spread = features.std(axis=0)
     columns = np.flatnonzero(spread > 1e-9)
     centre, spread = features[:, columns].mean(axis=0), spread[columns]
@@ -82,12 +117,48 @@ def _fit(features: FloatArray, target: FloatArray, gains: FloatArray, seed: int)
     chosen = np.random.default_rng(seed).permutation(len(target))[:_SAMPLE]
     scale, noise = _learn_scales(standard[chosen], (target - offset)[chosen], start)
     kept = scale > _LEAST_SCALE * scale.max()
-    points = _single(standard[:, kept] * scale[kept])
-    covariance = _matern(_distances(points, points))
-    covariance[np.diag_indices_from(covariance)] += noise
-    factor = cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)
-    weights = cho_solve(factor, target - offset, check_finite=False)
-    return SmoothRegressor(columns[kept], centre[kept], scale[kept] / spread[kept], points, _single(weights), offset)
+    rows = _single(standard[:, kept] * scale[kept])
+    points = rows[_far_apart(rows, most_points, least_apart)]
+    weights = _single(_project(points, rows, target - offset, noise))
+    return SmoothRegressor(columns[kept], centre[kept], scale[kept] / spread[kept], points, weights, offset)
+
+
+def _far_apart(rows: FloatArray, most_points: int, least_apart: float) -> NDArray[np.int64]:
+    """Which rows become points: the one nearest the centre, then always the one farthest from all so far (Gonzalez,
+    Clustering to minimize the maximum intercluster distance, 1985), while they are apart at all.
+    """
+    lifted, nearest = _lift(rows), (rows**2).sum(axis=1).argmin()
+    chosen = [int(nearest)]
+    apart = np.full(len(rows), np.inf)
+    while len(chosen) < most_points:
+        apart = np.minimum(apart, _steps(rows[chosen[-1:]], lifted)[0])
+        farthest = int(apart.argmax())
+        if apart[farthest] < _ROOT_3 * least_apart:
+            break
+        chosen.append(farthest)
+    return np.sort(np.array(chosen, dtype=np.int64))
+
+
+def _project(points: FloatArray, rows: FloatArray, target: FloatArray, noise: float) -> FloatArray:
+    """Weights (points,) by `target` (rows,): (noise K_pp + K_pr K_rp) w = K_pr t (eq. 8.14).
+
+    It is solved by way of the Cholesky factor of K_pp, which keeps the digits that the product loses. Row blocks are
+    summed in order, so that memory goes with the square of the points and not with the rows.
+    """
+    from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+
+    covariance = _matern(_steps(points, _lift(points)))
+    covariance[np.diag_indices_from(covariance)] += _JITTER
+    factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
+    inner, seen = noise * np.eye(len(points)), np.zeros(len(points))
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        whitened = solve_triangular(factor, _matern(_steps(points, _lift(rows[part]))), lower=True, check_finite=False)
+        inner += whitened @ whitened.T
+        seen += whitened @ target[part]
+    whitened_weights = cho_solve(cho_factor(inner, lower=True, overwrite_a=True, check_finite=False), seen)
+    weights: FloatArray = solve_triangular(factor, whitened_weights, lower=True, trans="T", check_finite=False)
+    return weights
 
 
 def _learn_scales(features: FloatArray, target: FloatArray, start: FloatArray) -> tuple[FloatArray, float]:
@@ -100,7 +171,7 @@ def _learn_scales(features: FloatArray, target: FloatArray, start: FloatArray) -
     def loss(logs: FloatArray) -> tuple[float, FloatArray]:
         scaled = features * np.exp(logs[:columns])
         noise, amplitude = variance * np.exp(logs[columns:])
-        steps = _ROOT_3 * _distances(scaled, scaled)
+        steps = _steps(scaled, _lift(scaled))
         decay = amplitude * np.exp(-steps)
         covariance = (1.0 + steps) * decay
         factor = cho_factor(covariance + noise * np.eye(len(target)), lower=True, check_finite=False)
@@ -121,21 +192,23 @@ def _learn_scales(features: FloatArray, target: FloatArray, start: FloatArray) -
     return np.exp(found[:columns]), float(np.exp(found[columns] - found[columns + 1]))
 
 
-def _distances(left: FloatArray, right: FloatArray, right_squares: FloatArray | None = None) -> FloatArray:
-    if right_squares is None:
-        right_squares = (right**2).sum(axis=1)
-    distances: FloatArray = (-2.0 * left) @ right.T
-    distances += right_squares
-    distances += (left**2).sum(axis=1)[:, None]
-    return np.sqrt(np.maximum(distances, 0.0, out=distances), out=distances)
+def _lift(points: FloatArray) -> FloatArray:
+    """Points (points, columns) as `_steps` takes them, (columns + 2, points): all of a distance in one product."""
+    return 3.0 * np.vstack([-2.0 * points.T, np.ones(len(points)), (points**2).sum(axis=1)])
 
 
-def _matern(distances: FloatArray) -> FloatArray:
-    """Overwrites `distances`."""
-    distances *= -_ROOT_3
-    covariance: FloatArray = np.exp(distances)
-    np.subtract(1.0, distances, out=distances)
-    covariance *= distances
+def _steps(rows: FloatArray, lifted: FloatArray) -> FloatArray:
+    """Distances of rows to lifted points times the root of three, (rows, points)."""
+    squares: FloatArray = np.column_stack([rows, (rows**2).sum(axis=1), np.ones(len(rows))]) @ lifted
+    return np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
+
+
+def _matern(steps: FloatArray) -> FloatArray:
+    """Overwrites `steps`."""
+    covariance: FloatArray = np.negative(steps)
+    np.exp(covariance, out=covariance)
+    steps += 1.0
+    covariance *= steps
     return covariance
 
 

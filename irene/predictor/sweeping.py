@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.predictor.attribution import compute_shares, name_bounds, split_energy
+from irene.predictor.domain import Domain
 from irene.predictor.leaf_model import LeafValues
 from irene.predictor.leaf_table import LeafTable, effective_dtype, make_table
 from irene.predictor.placement import place_issued
@@ -47,7 +48,17 @@ class _Priced:
     table: LeafTable
     alone: LeafValues
     compute_share: FloatArray
-    rank: IntArray  # of the provenance, in PROVENANCES
+    domain: Domain
+    rank: IntArray  # in PROVENANCES, of what each row would be if it had not been metered itself
+
+    def worst_of(self, rows: IntArray) -> str:
+        """The worst provenance of some rows: only those that would be worst are looked up among what was metered."""
+        for rank in np.unique(self.rank[rows])[::-1]:
+            tier = PROVENANCES[int(rank)]
+            worst = rows[self.rank[rows] == rank]
+            if not all(self.domain.is_measured(self.table, int(row), tier) for row in worst):
+                return tier
+        return PROVENANCES[0]
 
 
 def predict_grid(fitted: Predictor, grid: Grid) -> SweepValues:
@@ -113,8 +124,8 @@ def _price(fitted: Predictor, calls: Sequence[Call], cold: NDArray[np.bool_], dt
         np.concatenate([part.power_w for part in parts]),
         np.concatenate([part.slowing for part in parts]),
     )
-    rank = np.array([PROVENANCES.index(p) for p in fitted.domain.provenance_of(table)], dtype=np.int64)
-    return _Priced(table, alone, compute_shares(table, fitted.spec), rank)
+    rank = np.array([PROVENANCES.index(tier) for tier in fitted.domain.tier_of(table)], dtype=np.int64)
+    return _Priced(table, alone, compute_shares(table, fitted.spec), fitted.domain, rank)
 
 
 def _total(
@@ -136,7 +147,7 @@ def _total(
         "energy_j": sum(parts.values()),
         "duration_s": float(placed.duration_s.sum()),
         "half_width": fitted.intervals.of_regime(placed.regime),
-        "provenance": PROVENANCES[int(priced.rank[rows].max())],
+        "provenance": priced.worst_of(rows),
     }
 
 

@@ -1,4 +1,4 @@
-"""How tensors lie in memory, as far as a kernel's speed hangs on it: alignment, loops that merge, hidden copies.
+"""How tensors lie in memory, as far as a kernel's speed hangs on it: alignment, leading dimensions, hidden copies.
 
 Two calls of one size can differ several times in cost by these alone. Pure shape arithmetic, no torch.
 """
@@ -6,7 +6,6 @@ Two calls of one size can differ several times in cost by these alone. Pure shap
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from irene.primitives.call import Call, TensorSpec
 
@@ -21,34 +20,6 @@ def alignment_bytes(size_bytes: int) -> int:
     (2, 16)
     """
     return math.gcd(size_bytes, WIDEST_ACCESS_BYTES) if size_bytes else WIDEST_ACCESS_BYTES
-
-
-def loop_nest(tensors: Sequence[TensorSpec]) -> list[tuple[int, tuple[int, ...]]]:
-    """The loops of a pointwise kernel, innermost first: (size, strides of each tensor in elements).
-
-    The first tensor is written; the others broadcast to its shape. Neighbouring dimensions merge where every tensor
-    steps evenly through both, as in torch's TensorIterator: dense tensors that lie alike make one long loop, whatever
-    their shape. Empty if there is one element.
-
-    >>> x = TensorSpec((8, 128, 768), (98304, 768, 1), "bfloat16")
-    >>> loop_nest([x, x])
-    [(786432, (1, 1))]
-    >>> loop_nest([x, TensorSpec((768,), (1,), "bfloat16")])
-    [(768, (1, 1)), (1024, (768, 0))]
-    """
-    shape = tensors[0].shape
-    strides = [_broadcast_strides(tensor, shape) for tensor in tensors]
-    dims = [dim for dim, size in enumerate(shape) if size != 1]
-    dims.sort(key=lambda dim: [own[dim] for own in strides])
-    loops: list[tuple[int, tuple[int, ...]]] = []
-    for dim in dims:
-        steps = tuple(own[dim] for own in strides)
-        size, inner = loops[-1] if loops else (0, ())
-        if loops and all(step * size == outer for step, outer in zip(inner, steps, strict=True)):
-            loops[-1] = (size * shape[dim], inner)
-        else:
-            loops.append((shape[dim], steps))
-    return loops
 
 
 def product_operands(call: Call) -> tuple[TensorSpec, TensorSpec, TensorSpec | None]:
@@ -91,9 +62,3 @@ def _merges(tensor: TensorSpec, kept: int) -> bool:
     pairs = zip(tensor.shape[:-kept], tensor.stride[:-kept], strict=True)
     dims = [(size, stride) for size, stride in pairs if size != 1]
     return all(outer[1] == inner[0] * inner[1] for outer, inner in zip(dims, dims[1:], strict=False))
-
-
-def _broadcast_strides(tensor: TensorSpec, shape: tuple[int, ...]) -> list[int]:
-    missing = len(shape) - len(tensor.shape)
-    own = [0 if size == 1 else stride for size, stride in zip(tensor.shape, tensor.stride, strict=True)]
-    return [0] * missing + own[max(-missing, 0) :]

@@ -44,7 +44,28 @@ def quick_output(op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torc
         is_last = len(sizes) <= x.dim() and tuple(x.shape[x.dim() - len(sizes) :]) == tuple(sizes)
         is_one_dtype = all(t.dtype == x.dtype for t in args[2:4] if isinstance(t, torch.Tensor))
         return _new(x.shape, x) if is_last and is_one_dtype and _is_plain(x) else None
+    if op == "aten.mean.dim" and not kwargs:
+        return _average(*args)
+    if op == "aten.floor_divide.default" and type(args[1]) is int:
+        x = args[0]
+        is_whole = not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+        return _new(x.shape, x) if is_whole and _is_plain(x) else None
+    if op == "aten.clamp_.default":  # written in place: the answer is the operand itself
+        x = args[0]
+        may_be = int | float | None if x.is_floating_point() else int | None
+        return x if x.is_meta and all(isinstance(bound, may_be) for bound in (*args[1:], *kwargs.values())) else None
+    if op == "aten.cumsum.default" and kwargs.keys() == {"dtype"}:
+        x = args[0]
+        return torch.empty(x.shape, dtype=kwargs["dtype"], device="meta") if x.dim() and _is_plain(x) else None
     return None
+
+
+def _average(x: torch.Tensor, dims: Any, keeps_dims: bool = False) -> torch.Tensor | None:
+    if not _is_plain(x) or not x.is_floating_point() or not dims or not x.dim():
+        return None
+    averaged = {dim % x.dim() for dim in dims}
+    shape = [1 if dim in averaged else size for dim, size in enumerate(x.shape) if keeps_dims or dim not in averaged]
+    return _new(shape, x)
 
 
 def _combine(operands: tuple[Any, ...]) -> torch.Tensor | None:

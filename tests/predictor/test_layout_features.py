@@ -8,13 +8,12 @@ import pytest
 from irene.hardware.spec import load_device
 from irene.predictor.layout_features import (
     ATTENTION_LAYOUT,
-    PASS_LAYOUT,
     PRODUCT_LAYOUT,
     attention_layout,
-    pass_layout,
     product_layout,
 )
 from irene.predictor.leaf_table import REGRESSORS, make_table, matrix_names
+from irene.predictor.pass_layout import PASS_LAYOUT, pass_layout
 from irene.primitives.call import Call, TensorSpec
 from tests.predictor.made_law import attention, gelu, linear, tensor
 

@@ -42,6 +42,36 @@ def test_scales_are_long_for_what_says_nothing(smooth: SmoothRegressor) -> None:
     assert min(scale[0], scale[1]) > 5 * max(scale.get(column, 0.0) for column in range(2, 6))
 
 
+def test_few_points_learn_from_all_rows() -> None:
+    """Ten times as many rows as points: nearly as good as all rows, and better than the points' own rows alone."""
+    rows, asked = sample(600), sample(200, seed=4)
+    target = law(rows) + np.random.default_rng(0).normal(0.0, 0.1, len(rows))
+    whole = fit_smooth(rows, target, np.ones(6))
+    projected = fit_smooth(rows, target, np.ones(6), most_points=60)
+    alone = fit_smooth(rows[::10], target[::10], np.ones(6))
+    errors = [np.abs(found.predict(asked) - law(asked)).mean() for found in (whole, projected, alone)]
+    assert len(projected.points) == 60 < len(whole.points)
+    assert errors[1] < 1.5 * errors[0] and errors[1] < 0.7 * errors[2]
+
+
+def test_rows_that_lie_on_each_other_are_one_point() -> None:
+    rows = sample(40)
+    twice = fit_smooth(np.vstack([rows, rows + 1e-9]), np.tile(law(rows), 2), np.ones(6))
+    assert len(twice.points) <= 40
+    np.testing.assert_allclose(twice.predict(rows), law(rows), atol=0.05)
+
+
+def test_with_every_row_a_point_it_is_the_exact_mean() -> None:
+    """Against K (K + noise)^-1 y, solved directly."""
+    from irene.predictor import smooth_regressor
+
+    rows, noise = sample(80), 0.01
+    apart = np.sqrt(((rows[:, None] - rows[None]) ** 2).sum(axis=2))
+    covariance = (1 + np.sqrt(3) * apart) * np.exp(-np.sqrt(3) * apart)
+    exact = np.linalg.solve(covariance + noise * np.eye(80), law(rows))
+    np.testing.assert_allclose(smooth_regressor._project(rows, rows, law(rows), noise), exact, atol=1e-3)
+
+
 def test_the_slopes_of_the_search_are_those_of_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against finite differences, at the place where the search starts."""
     from scipy import optimize

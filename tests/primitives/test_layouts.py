@@ -1,4 +1,4 @@
-"""What lies in memory how: alignment, merged loops, copies that a product hides."""
+"""What lies in memory how: alignment, leading dimensions, copies that a product hides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from irene.primitives.call import Call, TensorSpec
-from irene.primitives.layouts import alignment_bytes, copied_bytes, leading_stride, loop_nest, product_operands
+from irene.primitives.layouts import alignment_bytes, copied_bytes, leading_stride, product_operands
 
 
 def dense(*shape: int, dtype: str = "bfloat16") -> TensorSpec:
@@ -25,26 +25,6 @@ def test_alignment_divides(size_bytes: int) -> None:
     aligned = alignment_bytes(size_bytes)
     assert size_bytes % aligned == 0 and aligned <= 16
     assert aligned == 16 or size_bytes % (2 * aligned)
-
-
-@given(st.lists(st.integers(1, 7), min_size=1, max_size=4))
-def test_loops_cover_every_element(shape: list[int]) -> None:
-    made = dense(*shape)
-    row = dense(shape[-1])
-    for operands in ([made], [made, made], [made, row], [made, transposed(made)] if len(shape) > 1 else [made]):
-        if operands[-1].shape in (made.shape, row.shape):
-            assert math.prod(size for size, _ in loop_nest(operands)) == made.numel
-    assert len(loop_nest([made, made])) == (made.numel > 1)
-
-
-def test_tensors_that_lie_alike_make_one_loop_whatever_their_layout() -> None:
-    across = transposed(dense(60, 2048, 1500))
-    assert loop_nest([across, across]) == [(60 * 2048 * 1500, (1, 1))]
-    assert loop_nest([dense(60, 1500, 2048), across]) == [
-        (2048, (1, 1500)),
-        (1500, (2048, 1)),
-        (60, (3072000, 3072000)),
-    ]
 
 
 def test_heads_of_a_fused_projection_are_copied_and_whole_ones_are_not() -> None:

@@ -56,6 +56,23 @@ def test_elementwise() -> None:
     assert answered > 100
 
 
+def test_averages_and_whole_numbers() -> None:
+    for shape in ((2, 3, 4), (1, 3, 1), (2, 1, 4), (3, 1), (0, 3, 4)):
+        for dims, keeps in itertools.product(([-1], [0], [0, -1], [-2, -1]), (True, False)):
+            if len({dim % len(shape) for dim in dims}) == len(dims):
+                assert check("mean.dim", meta(shape), dims, keeps)
+    assert not check("mean.dim", meta((2, 3)).t(), [0])
+    assert check("floor_divide.default", meta((2, 3), torch.int64), 2)
+    assert not check("floor_divide.default", meta((2, 3), torch.int64), 2.0)
+    x = meta((2, 3)).t()
+    assert quick_output("aten.clamp_.default", (x, 0.0), {}) is x is torch.ops.aten.clamp_.default(x, 0.0)
+    whole = meta((2, 3), torch.int64)
+    assert quick_output("aten.clamp_.default", (whole, None), {"max": 7}) is whole
+    assert quick_output("aten.clamp_.default", (whole, 0.5), {}) is None  # torch refuses it
+    assert check("cumsum.default", whole, 0, dtype=torch.int32) and not check("cumsum.default", whole, 0)
+    assert not check("cumsum.default", x, 0, dtype=torch.float32)
+
+
 def test_products_and_norms() -> None:
     weight, bias = meta((5, 4)), meta((5,))
     for shape in ((2, 3, 4), (1, 1, 4), (3, 4), (0, 4)):

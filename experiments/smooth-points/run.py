@@ -1,0 +1,94 @@
+"""How many points a leaf regressor's Gaussian process needs: error, seconds and size, with whole sites held out.
+
+    python experiments/smooth-points/run.py [--regressors NAME ...]
+
+Writes `points.csv` and the table of the README. Rows of the reserved families are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from irene.dataset.families import reserved_families
+from irene.dataset.store import load_rows
+from irene.dataset.summary import to_markdown
+from irene.hardware.spec import load_device
+from irene.predictor.blend import gains_of
+from irene.predictor.leaf_model import fit_time
+from irene.predictor.leaf_table import REGRESSORS
+from irene.predictor.smooth_regressor import fit_smooth
+from irene.predictor.training_data import PrimitiveData, gather_primitives
+from irene.primitives.sites import site_of_call
+from irene.reporting.marked_text import write_between_marks
+
+HERE = Path(__file__).parent
+DATA = HERE.parents[1] / "data" / "h200"
+# The most points, and how far apart they lie at least, in length scales: the first is the exact process.
+LIMITS = ((10**6, 1e-3), (500, 1e-3), (1000, 1e-3), (1500, 1e-3), (2000, 1e-3), (3000, 1e-3), (3000, 0.03), (3000, 0.1))
+FOLDS = 6
+SHORTEST_S = 20e-6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--regressors", nargs="+", default=REGRESSORS)
+    arguments = parser.parse_args()
+    rows = load_rows(DATA)
+    reserved = reserved_families()
+    rows = rows[~rows["families"].map(lambda families: set(families.split(",")) <= reserved)]
+    data = gather_primitives(rows, load_device("h200"))
+    table = pd.DataFrame([row for name in arguments.regressors for row in judge(data, name)])
+    table.to_csv(HERE / "points.csv", index=False)
+    write_between_marks(HERE / "README.md", to_markdown(table))
+
+
+def judge(data: PrimitiveData, regressor: str) -> list[dict[str, object]]:
+    """One row a limit: errors of the blend and of the process alone on sites held out, and what they cost."""
+    timed = data.timed
+    members = np.flatnonzero((np.array(timed.regressors) == regressor) & timed.launches)
+    features, measured_s = timed.matrix(regressor, members), data.timed_s[members]
+    target = np.log(measured_s / timed.base_s[members])
+    sites = np.array([repr(site_of_call(timed.calls[i])) for i in members])
+    folds = np.array([int(hashlib.sha256(site.encode()).hexdigest()[:8], 16) % FOLDS for site in sites])
+    answers = {limit: np.zeros((2, len(members))) for limit in LIMITS}
+    costs: dict[tuple[int, float], list[tuple[float, ...]]] = {limit: [] for limit in LIMITS}
+    for fold in range(FOLDS):
+        taught, asked = folds != fold, folds == fold
+        blend = fit_time(regressor, features[taught], target[taught])
+        gains = gains_of(blend.trees, features.shape[1])
+        for most, apart in LIMITS:
+            start_s = time.perf_counter()
+            smooth = fit_smooth(features[taught], target[taught], gains, most_points=most, least_apart=apart)
+            fitted_s = time.perf_counter()
+            alone = smooth.predict(features[asked])
+            predicted_s = time.perf_counter()
+            answers[most, apart][:, asked] = replace(blend, smooth=smooth).predict(features[asked]), alone
+            per_1000 = (predicted_s - fitted_s) / asked.sum() * 1000
+            costs[most, apart].append((taught.sum(), len(smooth.points), fitted_s - start_s, per_1000))
+    rows = []
+    for (most, apart), predicted in answers.items():
+        errors_pct = 100 * np.abs(np.exp(predicted - target) - 1)
+        of_blend, alone_pct = (mean_over_sites(e, sites, measured_s > SHORTEST_S) for e in errors_pct)
+        taught_rows, points, fit_s, predict_s = np.mean(costs[most, apart], axis=0)
+        rows.append({
+            "regressor": regressor, "most points": "all" if most >= 10**6 else most, "apart": apart,
+            "rows taught": round(taught_rows), "points": round(points), "blend_mape_pct": f"{of_blend:.3f}",
+            "process_mape_pct": f"{alone_pct:.3f}", "fit_s": f"{fit_s:.2f}", "predict_1000_s": f"{predict_s:.3f}",
+        })  # fmt: skip
+    return rows
+
+
+def mean_over_sites(errors_pct: np.ndarray, sites: np.ndarray, keep: np.ndarray) -> float:
+    """The mean of each site's mean."""
+    return float(pd.Series(errors_pct[keep]).groupby(sites[keep]).mean().mean())
+
+
+if __name__ == "__main__":
+    main()
