@@ -30,7 +30,7 @@ from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "data" / "h200"
-# The most points, and how far apart they lie at least, in length scales. The exact process, every row a point, takes minutes now.
+# The most points, and how far apart they lie at least, in length scales. With every row a point it takes minutes.
 LIMITS = ((500, 0.03), (1000, 0.03), (2000, 0.03), (3000, 0.03))
 FOLDS = 6
 SHORTEST_S = 20e-6
