@@ -6,6 +6,7 @@ import _thread
 import itertools
 import math
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -260,9 +261,13 @@ def test_errors_of_the_call_and_of_the_meter_pass_and_leave_no_thread() -> None:
 
 
 def test_ctrl_c_leaves_no_thread() -> None:
-    threading.Timer(0.2, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
-        measure_window(lambda: time.sleep(1e-3), lambda: None, SimulatedMeter(lambda t: 300.0))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C
+    try:
+        threading.Timer(0.2, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
+            measure_window(lambda: time.sleep(1e-3), lambda: None, SimulatedMeter(lambda t: 300.0))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not meter_threads()
 
 
