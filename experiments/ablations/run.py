@@ -63,7 +63,7 @@ def main() -> None:
 
     rows = load_rows(options.data)[list(ROW_FIELDS)]
     folds = [fold for fold in leave_one_family_out(rows, options.families) if is_whole(rows)[fold.test].any()]
-    print(f"{len(folds)} families x {len(options.seeds)} seeds, about two minutes each on one core", file=sys.stderr)
+    print(f"{len(folds)} families x {len(options.seeds)} seeds, some minutes each on one core", file=sys.stderr)
     tasks = [(fold, seed) for seed in options.seeds for fold in folds]
     judged = pd.concat(Parallel(n_jobs=options.jobs)(delayed(judge_fold)(rows, *task) for task in tasks))
     table = tabulate(judged)

@@ -174,13 +174,14 @@ _MORE: dict[str, tuple[tuple[tuple[str, ...], _Columns], ...]] = {
     "gemm": ((tile_time_names(), tile_time_ratios), (LIBRARY_TILES, library_tiles), (PRODUCT_LAYOUT, product_layout)),
     "attention": ((attention_wave_names(), attention_wave_ratios), (ATTENTION_LAYOUT, attention_layout)),
     "vector": ((PASS_LAYOUT, pass_layout),),
+    # They come from another library, whose tiles are not those of products: their regressor errs more with them.
+    "gemm-convolution": ((tile_time_names(), tile_time_ratios), (PRODUCT_LAYOUT, product_layout)),
 }
 
 
 def _more(regressor: str) -> tuple[tuple[tuple[str, ...], _Columns], ...]:
-    """Convolutions come from another library, whose tiles are not these: their regressor errs more with them."""
-    more = _MORE[_family_of(regressor)]
-    return tuple(one for one in more if one[1] is not library_tiles) if regressor == "gemm-convolution" else more
+    """The columns of a regressor, or, where it has none of its own, those of its family."""
+    return _MORE.get(regressor) or _MORE[_family_of(regressor)]
 
 
 def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:

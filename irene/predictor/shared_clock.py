@@ -18,8 +18,7 @@ FloatArray = NDArray[np.float64]
 # Dynamic power goes with clock x voltage squared, and voltage with the clock: about its third power.
 CLOCK_EXPONENT = 3.0
 # Mean power falls as the share grows: of so many shares at a time, the first one that keeps to the cap is taken, and
-# looked at closer. The last round is finer
-# than one in a thousand million.
+# looked at closer. The last round is finer than one in a thousand million.
 _SHARES, _ROUNDS = 32, 6
 
 
