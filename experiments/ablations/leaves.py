@@ -67,7 +67,8 @@ def fit_smooth_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafM
 def _with_smooth_share(model: LeafModel, share: float) -> LeafModel:
     time = {name: replace(blend, smooth_share=share) for name, blend in model.time.items()}
     power, stretch = (replace(blend, smooth_share=share) for blend in (model.power, model.stretch))
-    return replace(model, time=time, power=power, stretch=stretch)
+    attention = {name: replace(blend, smooth_share=share) for name, blend in model.attention_power.items()}
+    return replace(model, time=time, power=power, attention_power=attention, stretch=stretch)
 
 
 class UncappedLeaves(LeafModel):
@@ -124,7 +125,7 @@ def fit_linear_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafM
     rates = np.array([power_names().index(name) for name in _RATES])
     power = Linear(seen, np.log(data.metered_w), rates)
     stretch = Linear(seen, np.log(data.metered_s / data.burst_s), rates)
-    return LinearLeaves(time, power, stretch, spec.context_idle_power_w, spec.power_cap_w)  # type: ignore[arg-type]
+    return LinearLeaves(time, power, {}, stretch, spec.context_idle_power_w, spec.power_cap_w)  # type: ignore[arg-type]
 
 
 def _recast(value, kind):  # type: ignore[no-untyped-def]

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from irene.errors import BadBundle, BadInput
 from irene.hardware.spec import load_device
 from irene.predictor.aggregation import WEIGHT_FEATURES, Weights
+from irene.predictor.attention_power import ATTENTION_REGRESSORS, attention_power_names
 from irene.predictor.blend import Blend
 from irene.predictor.blend_files import SUFFIXES, blend_from_bytes, blend_to_bytes
 from irene.predictor.domain import Domain, SizeRange
@@ -30,7 +31,7 @@ from irene.predictor.runtime import TERMS, RuntimeModel
 
 SCHEMA_VERSION = 3
 SHIPPED = Path(__file__).parent / "bundles"
-_TIME = "time-"
+_TIME, _POWER = "time-", "power-"
 _KEYS = (
     "schema_version",
     "info",
@@ -117,8 +118,11 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
     weights, domain = content["weights"], content["domain"]
     _require_keys(weights, ("features", "energy", "duration", "chain_gap_s"), path, "weights")
     _require_keys(domain, ("metered", "ranges"), path, "domain")
-    time = [name for name in REGRESSORS if f"{_TIME}{name}" in content["regressors"]]  # those with too few rows lack
-    _require_keys(content["regressors"], (*(f"{_TIME}{n}" for n in time), "power", "stretch"), path, "regressors")
+    listed = content["regressors"]  # those with too few rows lack
+    time = [name for name in REGRESSORS if f"{_TIME}{name}" in listed]
+    power = [name for name in ATTENTION_REGRESSORS if f"{_POWER}{name}" in listed]
+    known = (*(_TIME + name for name in time), *(_POWER + name for name in power), "power", "stretch")
+    _require_keys(listed, known, path, "regressors")
     shares = {name: _floats([share])[0] for name, share in _items(content["regressors"])}
     _require_keys(content["features"], shares, path, "features")
     _require_keys(content["files"], [f"{name}{suffix}" for name in shares for suffix in SUFFIXES], path, "files")
@@ -140,6 +144,7 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
         leaves=LeafModel(
             {name: blends[f"{_TIME}{name}"] for name in time},
             blends["power"],
+            {name: blends[f"{_POWER}{name}"] for name in power},
             blends["stretch"],
             spec.context_idle_power_w,
             spec.power_cap_w,
@@ -197,12 +202,15 @@ def _size_range(bounds: Any) -> SizeRange:
 
 def _regressors(leaves: LeafModel) -> dict[str, Blend]:
     time = {f"{_TIME}{name}": blend for name, blend in leaves.time.items()}
-    return time | {"power": leaves.power, "stretch": leaves.stretch}
+    attention = {f"{_POWER}{name}": blend for name, blend in leaves.attention_power.items()}
+    return time | attention | {"power": leaves.power, "stretch": leaves.stretch}
 
 
 def _names_of(regressor: str) -> tuple[str, ...]:
     """The columns that a saved regressor was fitted on."""
-    return matrix_names(regressor.removeprefix(_TIME)) if regressor.startswith(_TIME) else power_names()
+    if regressor.startswith(_TIME):
+        return matrix_names(regressor.removeprefix(_TIME))
+    return attention_power_names() if regressor.startswith(_POWER) else power_names()
 
 
 def _read_checked(path: Path, digest: str) -> bytes:

@@ -41,7 +41,8 @@ def base_duration_s(call: Call, dtype: str, spec: DeviceSpec) -> float:
             moved_bytes += 2 * kv_numel * DTYPE_BYTES[compute_dtype(call)]
         peak = spec.peak("tf32") if dtype == "tf32" else spec.vector_flop_per_s
         return shape.flop / peak + moved_bytes / spec.hbm_bytes_per_s + _MATH_KERNELS * KERNEL_FLOOR_S
-    # float32 fused attention runs its products on the vector units, not as TF32.
+    # float32 fused attention is no faster than on the vector units, TF32 on or off: each product is three in TF32
+    # (torch, aten/src/ATen/native/transformers/cuda/mem_eff_attention/gemm_kernel_utils.h).
     peak = spec.vector_flop_per_s if backend == "efficient" and dtype in ("float32", "tf32") else spec.peak(dtype)
     return max(shape.executed_flop / peak, memory_s(work, spec)) + 2 * KERNEL_FLOOR_S
 

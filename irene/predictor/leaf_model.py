@@ -3,7 +3,7 @@
 time = base / utilisation: the log ratio is learned by trees and a Gaussian process together, one blend for each set of
 kernels, taught by the many cheap timings. Power comes from what the kernel achieves (FLOP/s, bytes/s) and what it is,
 taught by the fewer windows with energy; so does the stretch from a burst's time to the sustained time under the power
-cap. Energy = power x sustained time.
+cap. Attention's kernels have regressors of power of their own. Energy = power x sustained time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
+from irene.predictor.attention_power import ATTENTION_REGRESSORS, attention_power_matrix
 from irene.predictor.blend import Blend, fit_blend
 from irene.predictor.leaf_table import REGRESSORS, FloatArray, LeafTable
 from irene.predictor.power_features import power_matrix
@@ -34,6 +35,7 @@ _SMOOTH_SHARES = {
 }  # fmt: skip
 _FEW_ROWS_SMOOTH_SHARE = 0.75
 _POWER_SMOOTH_SHARE = 0.5
+_FEWEST_ROWS = 20  # that a regressor of some of the kernels is fitted on
 # Outside the data both hold their edge value; these keep a ratio from ever leaving physics altogether.
 _MAX_LOG_RATIO = 6.0
 # Above this share of the cap, a sustained time that is longer than a burst's is the cap's doing.
@@ -63,10 +65,14 @@ class LeafValues:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeafModel:
-    """Fitted regressors: `time` by the names in REGRESSORS; `power` and `stretch` over all of them."""
+    """Fitted regressors: `time` by the names in REGRESSORS; `power` and `stretch` over all of them.
+
+    `attention_power` by the names in ATTENTION_REGRESSORS stands in for `power` there, where rows were enough.
+    """
 
     time: dict[str, Blend]
     power: Blend
+    attention_power: dict[str, Blend]
     stretch: Blend
     idle_power_w: float
     power_cap_w: float
@@ -74,8 +80,14 @@ class LeafModel:
     def predict(self, table: LeafTable) -> LeafValues:
         """Sustained time and power of every row; rows that launch no kernel cost nothing here."""
         burst_s = self.predict_burst_s(table)
-        seen = power_matrix(table, np.maximum(burst_s, 1e-9))
-        power_w = np.clip(np.exp(self.power.predict(seen)), self.idle_power_w, self.power_cap_w)
+        some_s = np.maximum(burst_s, 1e-9)
+        seen = power_matrix(table, some_s)
+        log_w = self.power.predict(seen)
+        for name, regressor in self.attention_power.items():
+            members = _members(table, name)
+            if len(members):
+                log_w[members] = regressor.predict(attention_power_matrix(table, name, members, some_s[members]))
+        power_w = np.clip(np.exp(log_w), self.idle_power_w, self.power_cap_w)
         stretch = np.exp(self.stretch.predict(seen))
         capped = table.launches & (power_w > _CAPPED_SHARE * self.power_cap_w)
         slowing = np.where(capped, np.maximum(stretch, 1.0), 1.0)
@@ -101,13 +113,20 @@ def fit_leaf_model(
     time = {}
     for name in REGRESSORS:
         members = _members(timed, name)
-        if len(members) >= 20:
+        if len(members) >= _FEWEST_ROWS:
             target = np.log(timed_s[members] / timed.base_s[members])
             time[name] = fit_time(name, timed.matrix(name, members), target, seed)
     seen = power_matrix(metered, burst_s)
     power = fit_blend(seen, np.log(metered_w), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
+    attention_power = {}
+    for name in ATTENTION_REGRESSORS:
+        members = _members(metered, name)
+        if len(members) >= _FEWEST_ROWS:
+            own = attention_power_matrix(metered, name, members, burst_s[members])
+            target = np.log(metered_w[members])
+            attention_power[name] = fit_blend(own, target, _POWER_SETTINGS, _FEW_ROWS_SMOOTH_SHARE, seed)
     stretch = fit_blend(seen, np.log(metered_s / burst_s), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
-    return LeafModel(time, power, stretch, spec.context_idle_power_w, spec.power_cap_w)
+    return LeafModel(time, power, attention_power, stretch, spec.context_idle_power_w, spec.power_cap_w)
 
 
 def fit_time(regressor: str, features: FloatArray, target: FloatArray, seed: int = 0) -> Blend:

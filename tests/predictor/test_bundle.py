@@ -106,6 +106,10 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
         (lambda c: c["intervals"]["by_kind"].update(gemm=None), "expected numbers"),
         (lambda c: c["regressors"].pop("power"), "regressors: keys missing or unknown: power"),
         (lambda c: c["regressors"].update(luck="0"), "regressors: keys missing or unknown: luck"),
+        (
+            lambda c: c["regressors"].update({"power-gemm-half": 0.5}),
+            "regressors: keys missing or unknown: power-gemm-half",
+        ),
         (lambda c: c["features"]["time-gemm-half"].reverse(), "features of 'time-gemm-half' are not those"),
         (lambda c: c["weights"]["features"].pop(), "weight features are not those"),
         (lambda c: c["weights"]["energy"].pop(), "expected 8 weights of each kind, got 7 and 8"),
