@@ -29,6 +29,13 @@ def grid_calls(settings: dict[str, Any], rng: random.Random) -> Iterator[Drawn]:
         yield from islice(generate(shares, rng), int(settings.get(name, 0)))
 
 
+def grid_stream(sorts: dict[str, int], shares: dict[str, int], rng: random.Random) -> Iterator[Drawn]:
+    """Calls for ever, of `sorts` and in the dtype modes of `shares`, drawn by their weights."""
+    streams = {name: _SORTS[name](shares, rng) for name in sorts}
+    while True:
+        yield next(streams[rng.choices(list(sorts), weights=list(sorts.values()))[0]])
+
+
 def dense(shape: tuple[int, ...], dtype: str, weight: bool = False, order: tuple[int, ...] | None = None) -> TensorSpec:
     """A contiguous tensor, its dimensions seen in another `order`."""
     strides, step = [0] * len(shape), 1
@@ -51,12 +58,13 @@ def draw_mode(shares: dict[str, int], rng: random.Random) -> tuple[str, str]:
     return mode, "float32" if mode == "tf32" else mode
 
 
-def _linears(shares: dict[str, int], rng: random.Random) -> Iterator[Drawn]:
-    """Linear layers, a third of them with the few rows of a decoding step."""
+def _linears(shares: dict[str, int], rng: random.Random, steps: tuple[int, ...] = (64,)) -> Iterator[Drawn]:
+    """Linear layers, a third of them with the few rows of a decoding step; widths are multiples of one of `steps`."""
     while True:
         mode, dtype = draw_mode(shares, rng)
         rows = draw(rng, 1, 64) if rng.random() < 0.33 else draw(rng, 64, 65536)
-        out_features, in_features = draw(rng, 128, 28672, 64), draw(rng, 128, 28672, 64)
+        out_step, in_step = (steps[0],) * 2 if len(steps) == 1 else rng.choices(steps, k=2)
+        out_features, in_features = draw(rng, 128, 28672, out_step), draw(rng, 128, 28672, in_step)
         if 2 * rows * out_features * in_features > _LARGEST_FLOP[mode]:
             continue
         x, weight = dense((rows, in_features), dtype), dense((out_features, in_features), dtype, weight=True)
@@ -68,6 +76,11 @@ def _linears(shares: dict[str, int], rng: random.Random) -> Iterator[Drawn]:
         else:
             args = (x, weight) if bias is None else (x, weight, bias)
             yield Call("aten.linear.default", args, (), (out,)), mode
+
+
+def _uneven_linears(shares: dict[str, int], rng: random.Random) -> Iterator[Drawn]:
+    """Linear layers with the widths of vocabularies, experts and odd heads: other alignments, other kernels."""
+    return _linears(shares, rng, (1, 2, 8, 8, 16, 32, 64))
 
 
 def _products(shares: dict[str, int], rng: random.Random) -> Iterator[Drawn]:
@@ -119,7 +132,7 @@ def _decoding(shares: dict[str, int], rng: random.Random) -> Iterator[Drawn]:
 
 
 _SORTS: dict[str, Callable[[dict[str, int], random.Random], Iterator[Drawn]]] = {
-    "linear": _linears, "product": _products, "attention": _attention, "decoding": _decoding,
+    "linear": _linears, "uneven": _uneven_linears, "product": _products, "attention": _attention, "decoding": _decoding,
 }  # fmt: skip
 
 

@@ -42,7 +42,10 @@ class _Found:
 
 
 def harvest(plan_path: Path) -> list[PrimitiveCase]:
-    """The primitive cases of a plan's [harvest] table: models x workloads x dtypes, a grid, and energy quotas."""
+    """The primitive cases of a plan's [harvest] table: models x workloads x dtypes, a grid, and energy quotas.
+
+    Of random calls, those that physics allows to be shorter than its `shortest_s` are left out.
+    """
     settings = read_plan_file(plan_path).get("harvest")
     if not isinstance(settings, dict) or not {"models", "workloads", "dtypes", "energy"} <= set(settings):
         raise BadInput(f"{plan_path}: expected a table [harvest] with models, workloads, dtypes and energy.")
@@ -56,8 +59,9 @@ def harvest(plan_path: Path) -> list[PrimitiveCase]:
             if _is_replayed(call):
                 found.setdefault((dtype, call), _Found(call, dtype, set())).families.add(family)
     resized = list(resized_calls(settings.get("resized", {}), rng))
+    shortest_s = float(settings.get("shortest_s", 0.0))
     for call, dtype in chain(resized, grid_calls(settings.get("grid", {}), rng)):
-        if _is_replayed(call):
+        if _is_replayed(call) and roofline_s(count_work(call), dtype, spec) >= shortest_s:
             found.setdefault((dtype, call), _Found(call, dtype, {GRID}))
     for call, _ in resized:
         _keep_smallest(host, call)
