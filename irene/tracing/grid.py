@@ -208,7 +208,7 @@ class _Search:
             self._share_laws(middle, right)
 
     def _follow_ones(self, left: int, right: int) -> None:
-        """Find batch 1 at all lengths between two, if the largest batch there is what follows from those two as well."""
+        """Find batch 1 at all lengths between two, if the largest batch there is what follows from those two too."""
         if right - left < 2 or 1 not in self.batches or not self._goes_with_length:
             return
         high, followed = self._above_one[-1], {}
