@@ -32,7 +32,7 @@ def encode(value: Any, weights: dict[int, int]) -> Argument:
     if isinstance(value, torch.Tensor):
         return spec_of(value, storage_key(value) in weights)
     if isinstance(value, list | tuple):
-        return tuple(encode(item, weights) for item in value)
+        return tuple([encode(item, weights) for item in value])
     if isinstance(value, torch.dtype):
         return str(value)
     if isinstance(value, torch.device):

@@ -1,15 +1,21 @@
 """One model at many batch sizes and lengths: few points are traced, the others follow from them exactly.
 
-Every length is traced at batch 1 (if asked for) and at the largest batch; every batch at the shortest and the longest
-length. Two points of one length *agree* if their calls are the same but for numbers, and each number is the same in
-both, or goes with the batch or its square: the *law* of that length, by which all batches between the two follow
-(`irene.tracing.batch_laws`). Where the smallest and the largest batch do not agree, the batch in the middle is traced,
-and so on. Where two lengths have one law, those between them are taken to have it too if their largest batch fits it;
-where not, the smallest batch of the length in the middle is traced, and so on.
+Every length is traced at the largest batch; every batch at the shortest and the longest length. Two points of one
+length *agree* if their calls are the same but for numbers, and each number is the same in both, or goes with the batch
+or its square: the *law* of that length, by which all batches between the two follow (`irene.tracing.batch_laws`). Where
+the smallest and the largest batch do not agree, the batch in the middle is traced, and so on. Where two lengths have
+one law, those between them are taken to have it too if their largest batch fits it; where not, the smallest batch of
+the length in the middle is traced, and so on.
+
+Batch 1 is a case of its own, since sizes of one are squeezed and broadcast. It is traced at two lengths that have one
+law, and at those between them by the same means, lengths in the place of batches: all numbers of batch 1 go with the
+length or its square, and so do those of the largest batch, whose trace at every length between is what that says of
+it. Where a single number is not (padding, a window, a sum), the length in the middle is traced at batch 1, and so on.
 
 What could go wrong unseen, and what is done against it:
 
-- a condition on the length (a sliding window, padding to a block): each length is traced itself;
+- a condition on the length (a sliding window, padding to a block): each length is traced itself, at the largest batch;
+- a condition on the length at batch 1 alone: four points of batch 1 that followed, drawn at random, are traced as well;
 - a condition on the batch that holds for some batches only: each batch is traced at the shortest and the longest
   length, and a batch at which following from others would have been wrong there is traced at every length;
 - a condition on both that, once true, stays true for larger ones (enough tokens for all experts): the corners of what
@@ -39,6 +45,7 @@ from irene.tracing.retracing import Outline, Retracer, ShortTrace
 from irene.tracing.tracer import check_workload, find_config, trace_config
 
 _CHECKED = 8  # points that followed, drawn at random, are traced as well, the first by a model built afresh
+_CHECKED_ONES = 4  # of batch 1 beside them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +93,9 @@ def trace_grid(model: Any, workloads: Sequence[Workload]) -> Grid:
         search = _Search(retracer, sorted(batches), columns)
         found = search.follow_all()
     followed = sorted(set(found) - set(search.known), key=str)
-    checks = random.Random(0).sample(followed, min(_CHECKED, len(followed)))
+    rng, ones = random.Random(0), [(batch, column) for batch, column in followed if batch == 1]
+    checks = rng.sample(followed, min(_CHECKED, len(followed)))
+    checks = list(dict.fromkeys([*checks, *rng.sample(ones, min(_CHECKED_ONES, len(ones)))]))
     for number, (batch, column) in enumerate(checks):
         workload = replace(columns[column], batch_size=batch)
         if number == 0:
@@ -128,6 +137,7 @@ class _Search:
         self.known: dict[Point, ShortTrace] = {}
         self._above_one = [batch for batch in batches if batch > 1]
         self._laws: dict[int, Law | None] = {}
+        self._ones: dict[int, ShortTrace] = {}  # batch 1 at the columns where it followed
 
     def trace(self, batch: int, column: int) -> ShortTrace:
         found = self.known.get((batch, column))
@@ -166,7 +176,7 @@ class _Search:
 
     def follow(self, column: int) -> dict[int, ShortTrace]:
         """All batches of one length."""
-        found = {1: self.trace(1, column)} if 1 in self.batches else {}
+        found = {1: self._ones.get(column) or self.trace(1, column)} if 1 in self.batches else {}
         if self._above_one:
             law = self._law_of(column)
             first = None if law is None else self._at(law, self._above_one[0])
@@ -191,10 +201,37 @@ class _Search:
                 fitting = law_like(law, self.trace(high, column), high)
                 if fitting is not None:
                     self._laws[column] = fitting
+            self._follow_ones(left, right)
         else:
             middle = (left + right) // 2
             self._share_laws(left, middle)
             self._share_laws(middle, right)
+
+    def _follow_ones(self, left: int, right: int) -> None:
+        """Find batch 1 at all lengths between two, if the largest batch there is what follows from those two too."""
+        if right - left < 2 or 1 not in self.batches or not self._goes_with_length:
+            return
+        high, followed = self._above_one[-1], {}
+        ends = [self.columns[column].seq_len or 0 for column in (left, right)]
+        laws = [law_between(self.trace(b, left), ends[0], self.trace(b, right), ends[1]) for b in (1, high)]
+        if None not in laws:
+            for column in range(left + 1, right):
+                one, large = (self._at(law, self.columns[column].seq_len or 0) for law in laws if law is not None)
+                if one is None or large is None or not is_same(large, self.trace(high, column)):
+                    break
+                followed[column] = one
+        if len(followed) == right - left - 1:
+            self._ones.update(followed)
+        else:
+            middle = (left + right) // 2
+            self._follow_ones(left, middle)
+            self._follow_ones(middle, right)
+
+    @property
+    def _goes_with_length(self) -> bool:
+        """Whether nothing but one length differs between columns."""
+        lengths, decoders = ([getattr(c, name) for c in self.columns] for name in ("seq_len", "decoder_seq_len"))
+        return None not in lengths and (decoders == lengths or len(set(decoders)) == 1)
 
     def _follow_between(self, batches: list[int], column: int, found: dict[int, ShortTrace]) -> None:
         """Add all batches of an ascending list but the first, which is there."""

@@ -1,26 +1,18 @@
 """Sizes of the outputs of the commonest operators, without asking torch, which works them out slowly in Python.
 
 On meta tensors one `add` takes torch a tenth of a millisecond, one `layer_norm` a whole one. For operands that lie in
-memory in the order of their dimensions, without gaps, the answer is plain: the output does so as well. All else is left
-to torch. Source of the rule for elementwise operators: `reorder_dimensions` in torch
-`aten/src/ATen/TensorIterator.cpp`.
+memory in the order of their dimensions, without gaps, the answer is plain: the output does so as well. Elementwise
+operators have a rule for any layout (`irene.tracing.quick_elementwise`). All else is left to torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-_ELEMENTWISE = {
-    f"aten.{name}"
-    for name in (
-        "add.Tensor", "sub.Tensor", "mul.Tensor", "div.Tensor", "pow.Tensor_Scalar", "neg.default", "rsqrt.default",
-        "sqrt.default", "exp.default", "sin.default", "cos.default", "tanh.default", "sigmoid.default", "relu.default",
-        "silu.default", "gelu.default",
-    )
-}  # fmt: skip
-_HARMLESS = {"alpha", "approximate"}  # named arguments that change values alone
+from irene.tracing.quick_elementwise import ELEMENTWISE, combine, is_plain
 
 
 def quick_output(op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
@@ -29,70 +21,100 @@ def quick_output(op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torc
     >>> x, y = torch.empty(2, 1, 4, device="meta"), torch.empty(3, 1, device="meta")
     >>> quick_output("aten.mul.Tensor", (x, y), {}).shape
     torch.Size([2, 3, 4])
-    >>> quick_output("aten.neg.default", (x.transpose(0, 2),), {}) is None
+    >>> quick_output("aten.mean.dim", (x.transpose(0, 2), [0]), {}) is None
     True
     """
-    if op in _ELEMENTWISE:
-        return _combine(args) if kwargs.keys() <= _HARMLESS else None
-    if op == "aten.linear.default" and not kwargs:
-        x, weight = args[:2]
-        is_plain = x.dim() > 1 and weight.dim() == 2 and x.dtype == weight.dtype and x.shape[-1] == weight.shape[1]
-        is_plain = is_plain and x.is_meta and (x.dim() == 2 or _is_plain(x))  # of two dimensions: one product
-        return _new((*x.shape[:-1], weight.shape[0]), x) if is_plain else None
-    if op == "aten.layer_norm.default" and not kwargs:
-        x, sizes = args[:2]
-        is_last = len(sizes) <= x.dim() and tuple(x.shape[x.dim() - len(sizes) :]) == tuple(sizes)
-        is_one_dtype = all(t.dtype == x.dtype for t in args[2:4] if isinstance(t, torch.Tensor))
-        return _new(x.shape, x) if is_last and is_one_dtype and _is_plain(x) else None
-    if op == "aten.mean.dim" and not kwargs:
-        return _average(*args)
-    if op == "aten.floor_divide.default" and type(args[1]) is int:
-        x = args[0]
-        is_whole = not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
-        return _new(x.shape, x) if is_whole and _is_plain(x) else None
-    if op == "aten.clamp_.default":  # written in place: the answer is the operand itself
-        x = args[0]
-        may_be = int | float | None if x.is_floating_point() else int | None
-        return x if x.is_meta and all(isinstance(bound, may_be) for bound in (*args[1:], *kwargs.values())) else None
-    if op == "aten.cumsum.default" and kwargs.keys() == {"dtype"}:
-        x = args[0]
-        return torch.empty(x.shape, dtype=kwargs["dtype"], device="meta") if x.dim() and _is_plain(x) else None
+    if op in ELEMENTWISE:
+        return combine(op, args, kwargs)
+    rule = _RULES.get(op)
+    if rule is not None and kwargs.keys() <= _NAMED.get(op, set()):
+        return rule(*args, **kwargs)
     return None
 
 
-def _average(x: torch.Tensor, dims: Any, keeps_dims: bool = False) -> torch.Tensor | None:
-    if not _is_plain(x) or not x.is_floating_point() or not dims or not x.dim():
+def _multiply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor | None:
+    if x.dim() < 2 or weight.dim() != 2 or x.dtype != weight.dtype or x.shape[-1] != weight.shape[1] or not x.is_meta:
         return None
-    averaged = {dim % x.dim() for dim in dims}
-    shape = [1 if dim in averaged else size for dim, size in enumerate(x.shape) if keeps_dims or dim not in averaged]
+    is_one_product = x.dim() == 2 or is_plain(x)
+    return _new((*x.shape[:-1], weight.shape[0]), x) if is_one_product else None
+
+
+def _normalise(x: torch.Tensor, sizes: Any, *rest: Any) -> torch.Tensor | None:
+    is_last = len(sizes) <= x.dim() and tuple(x.shape[x.dim() - len(sizes) :]) == tuple(sizes)
+    is_one_dtype = all(t.dtype == x.dtype for t in rest[:2] if isinstance(t, torch.Tensor))
+    return _new(x.shape, x) if is_last and is_one_dtype and is_plain(x) else None
+
+
+def _reduce(x: torch.Tensor, dims: Any, keeps_dims: bool = False) -> torch.Tensor | None:
+    if not is_plain(x) or not x.is_floating_point() or not dims or not x.dim():
+        return None
+    reduced = {dim % x.dim() for dim in dims}
+    shape = [1 if dim in reduced else size for dim, size in enumerate(x.shape) if keeps_dims or dim not in reduced]
     return _new(shape, x)
 
 
-def _combine(operands: tuple[Any, ...]) -> torch.Tensor | None:
-    """Operands broadcast against each other; numbers of Python do not change the dtype of a floating-point tensor."""
-    tensors = [value for value in operands if isinstance(value, torch.Tensor)]
-    first = tensors[0]
-    if not first.is_floating_point() or any(t.dtype != first.dtype or not _is_plain(t) for t in tensors):
-        return None
-    if any(not isinstance(value, torch.Tensor | int | float) for value in operands):
-        return None
-    shape = first.shape
-    if any(t.shape != shape for t in tensors):
-        shape = torch.broadcast_shapes(*[t.shape for t in tensors])
-    return _new(shape, first)
+def _divide_down(x: torch.Tensor, divisor: Any) -> torch.Tensor | None:
+    is_whole = not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+    return _new(x.shape, x) if type(divisor) is int and is_whole and is_plain(x) else None
 
 
-def _is_plain(tensor: torch.Tensor) -> bool:
-    """Whether a meta tensor has just the strides that a new one of its shape would have."""
-    if not tensor.is_meta:
-        return False
-    expected = 1
-    for size, stride in zip(reversed(tensor.shape), reversed(tensor.stride()), strict=True):
-        if stride != expected:
-            return False
-        expected *= size if size else 1
-    return True
+def _clamp_in_place(x: torch.Tensor, *bounds: Any, **named: Any) -> torch.Tensor | None:
+    may_be = int | float | None if x.is_floating_point() else int | None
+    return x if x.is_meta and all(isinstance(bound, may_be) for bound in (*bounds, *named.values())) else None
+
+
+def _sum_up_to(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor | None:
+    return torch.empty(x.shape, dtype=dtype, device="meta") if dtype and x.dim() and is_plain(x) else None
+
+
+def _count(end: Any, *, dtype: Any = None, device: Any = None, pin_memory: Any = None) -> torch.Tensor | None:
+    if type(end) is not int or end < 0 or str(device) != "meta" or pin_memory or dtype not in (None, torch.int64):
+        return None
+    return torch.empty((end,), dtype=torch.int64, device="meta")
+
+
+def _join(tensors: Any, dim: int = 0) -> torch.Tensor | None:
+    """Tensors one after the other; an empty one of one dimension (a cache without entries) adds nothing.
+
+    Of four and five dimensions all may have their channels last, and then so has the output: torch is asked.
+    """
+    joined = [t for t in tensors if t.shape != (0,)]
+    if not joined or not all(t.is_meta and t.dtype == joined[0].dtype for t in tensors):
+        return None
+    first, has_empty = joined[0], len(joined) < len(tensors)
+    if first.dim() in ((0,) if has_empty else (0, 4, 5)) or any(t.dim() != first.dim() for t in joined):
+        return None
+    at = dim % first.dim()
+    rest = [(*t.shape[:at], *t.shape[at + 1 :]) for t in joined]
+    shape = (*first.shape[:at], sum(t.shape[at] for t in joined), *first.shape[at + 1 :])
+    return _new(shape, first) if all(sizes == rest[0] for sizes in rest) else None
+
+
+def _fill_masked(x: torch.Tensor, mask: torch.Tensor, value: Any) -> torch.Tensor | None:
+    if not x.is_floating_point() or type(value) not in (int, float) or not is_plain(x) or not is_plain(mask):
+        return None
+    return _new(x.shape, x) if torch.broadcast_shapes(x.shape, mask.shape) == x.shape else None
 
 
 def _new(shape: Any, like: torch.Tensor) -> torch.Tensor:
     return torch.empty(shape, dtype=like.dtype, device="meta")
+
+
+_RULES: dict[str, Callable[..., torch.Tensor | None]] = {
+    "aten.linear.default": _multiply,
+    "aten.layer_norm.default": _normalise,
+    "aten.mean.dim": _reduce,
+    "aten.sum.dim_IntList": _reduce,
+    "aten.floor_divide.default": _divide_down,
+    "aten.clamp_.default": _clamp_in_place,
+    "aten.cumsum.default": _sum_up_to,
+    "aten.arange.default": _count,
+    "aten.cat.default": _join,
+    "aten.masked_fill.Scalar": _fill_masked,
+}
+# Named arguments that the rules know; with others torch is asked.
+_NAMED = {
+    "aten.clamp_.default": {"min", "max"},
+    "aten.cumsum.default": {"dtype"},
+    "aten.arange.default": {"dtype", "device", "pin_memory"},
+}

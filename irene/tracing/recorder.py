@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -179,20 +180,26 @@ class Recorder:
     def _complete(self, question: Question, output: Any) -> Call:
         """The call with its outputs; equal calls are one object."""
         op, operands = question.op, question.operands
-        named = tuple((name, encode(value, self.weights)) for name, value in question.kwargs.items())
-        asked = Call(op, tuple(encode(value, self.weights) for value in question.args), named)
+        args = tuple([encode(value, self.weights) for value in question.args])
+        named = tuple([(name, encode(value, self.weights)) for name, value in question.kwargs.items()])
         tensors = tensors_in(output if isinstance(output, list | tuple) else (output,), {})
-        writes = asked.is_in_place or asked.name.startswith("__i") or any(name == "out" for name, _ in asked.kwargs)
+        writes = _writes_in_place(op) or "out" in question.kwargs
         is_view = bool(tensors) and not writes and all(storage_key(t) in question.storages for t in tensors)
         if self.has_device and (operands or tensors) and all(t.is_cpu for t in (*operands, *tensors)):
             is_view = True  # numbers that a model keeps on the host: what it does with them reaches no device
-        call = Call(op, asked.args, asked.kwargs, tuple(spec_of(t) for t in tensors), is_view)
+        call = Call(op, args, named, tuple([spec_of(t) for t in tensors]), is_view)
         call = self._calls.setdefault(call, call)
         if all(t.is_meta for t in operands):
             is_new = bool(operands) and not is_view and not writes and isinstance(output, torch.Tensor)
             is_new = is_new and output.is_meta and _fills_its_storage(output)
             self._answers[question.key] = Answer(call, is_new)
         return call
+
+
+@cache
+def _writes_in_place(op: str) -> bool:
+    call = Call(op, ())
+    return call.is_in_place or call.name.startswith("__i")
 
 
 def tensors_in(args: Iterable[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
