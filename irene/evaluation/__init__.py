@@ -31,14 +31,18 @@ def judge_dataset(
 ) -> pd.DataFrame:
     """The judged cases behind `evaluate`: measured beside predicted, one row a case (`judge`, `cross_validate`).
 
-    `fit` makes a predictor from rows and a seed (by default the one of `irene.predictor.training`).
+    `fit` makes a predictor from rows and a seed, and from the survey where there is one (by default the one of
+    `irene.predictor.training`).
     """
     from irene.dataset.store import load_rows
     from irene.dataset.summary import label_runs
     from irene.evaluation.cross_validation import cross_validate
     from irene.evaluation.noise import attach_noise
+    from irene.hardware.spec import load_device
+    from irene.predictor.survey import gather_survey
 
     rows = load_rows(dataset_dir)
     runs = label_runs(rows, dataset_dir)
-    judged = cross_validate(rows, seed, fit=fit, reserve=reserve, jobs=jobs)
+    survey = gather_survey(dataset_dir, rows, load_device("h200"))
+    judged = cross_validate(rows, seed, fit=fit, reserve=reserve, jobs=jobs, survey=survey)
     return attach_noise(judged, rows.assign(run=runs))

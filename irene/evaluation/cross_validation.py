@@ -13,9 +13,14 @@ from irene.errors import BadDataset
 from irene.evaluation.judging import Judged, judge
 from irene.evaluation.splits import Fold, leave_one_family_out, leave_reserve_out, leave_sites_out, site_of
 from irene.hardware.spec import load_device
+from irene.predictor.survey import Survey
 
-Fit: TypeAlias = Callable[[pd.DataFrame, int], Judged]
-"""Rows (columns of `Row`) and a seed -> a predictor; it gets training rows only."""
+Fit: TypeAlias = Callable[..., Judged]
+"""Rows (columns of `Row`) and a seed -> a predictor; it gets training rows only.
+
+Where there is a survey it is given as `survey`, without the sites of a site fold; its products are the grid's, of no
+family, and none of them is a call that was measured.
+"""
 
 FAMILY, SITE, RESERVE = "family", "site", "reserved family"
 
@@ -28,6 +33,7 @@ def cross_validate(
     reserve: bool = False,
     site_folds: int = 5,
     jobs: int = 2,
+    survey: Survey | None = None,
 ) -> pd.DataFrame:
     """Judged cases (the columns of `judge`) of every fold; `held_out` says what the fold held out, `family` its name.
 
@@ -50,20 +56,27 @@ def cross_validate(
     plain = rows[list(ROW_FIELDS)]
     tasks = _group_by_training(folds)
     if jobs == 1 or len(tasks) == 1:
-        parts = [_judge_folds(fit, plain, group, seed) for group in tasks]
+        parts = [_judge_folds(fit, plain, group, seed, survey) for group in tasks]
     else:
         # scikit-learn brings joblib; its worker processes need no guard in the script that calls this.
         from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
-        parts = Parallel(n_jobs=jobs)(delayed(_judge_folds)(fit, plain, group, seed) for group in tasks)
+        parts = Parallel(n_jobs=jobs)(delayed(_judge_folds)(fit, plain, group, seed, survey) for group in tasks)
     return pd.concat(parts, ignore_index=True)
 
 
-def _judge_folds(fit: Fit, rows: pd.DataFrame, folds: Iterable[tuple[str, Fold]], seed: int) -> pd.DataFrame:
+def _judge_folds(
+    fit: Fit, rows: pd.DataFrame, folds: Iterable[tuple[str, Fold]], seed: int, survey: Survey | None
+) -> pd.DataFrame:
     """Folds with one training set: fit once, judge each."""
     folds, spec = list(folds), load_device("h200")
     train = rows[folds[0][1].train].reset_index(drop=True)
-    predictor = fit(train, seed)
+    if survey is None:
+        predictor = fit(train, seed)
+    else:
+        away = [fold for kind, fold in folds if kind == SITE]
+        sites = {site_of(signature) for fold in away for signature in set(rows.loc[fold.test, "signature"])}
+        predictor = fit(train, seed, survey=survey.without_sites(sites) if sites else survey)
     parts = []
     for held_out, fold in folds:
         judged = judge(predictor, rows[fold.test].reset_index(drop=True), train, spec)

@@ -57,9 +57,12 @@ def _judge(dataset_dir: str | Path, seed: int, jobs: int) -> pd.DataFrame:
     from irene.dataset.summary import label_runs
     from irene.evaluation.cross_validation import cross_validate
     from irene.evaluation.noise import attach_noise
+    from irene.hardware.spec import load_device
+    from irene.predictor.survey import gather_survey
 
     rows = load_rows(dataset_dir)
-    judged = cross_validate(rows, seed, site_folds=0, jobs=jobs)
+    survey = gather_survey(dataset_dir, rows, load_device("h200"))
+    judged = cross_validate(rows, seed, site_folds=0, jobs=jobs, survey=survey)
     return attach_noise(judged, rows.assign(run=label_runs(rows, dataset_dir)))
 
 

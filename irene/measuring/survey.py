@@ -130,7 +130,9 @@ def main() -> None:
     directory.mkdir(parents=True, exist_ok=True)
     write_survey(rows, directory)
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    write_manifest(directory, {"collection": directory.name, "runs": [{"date": date, "seed": seed, **machine.describe()}]})
+    write_manifest(
+        directory, {"collection": directory.name, "runs": [{"date": date, "seed": seed, **machine.describe()}]}
+    )
     print(f"{len(rows)} products: {directory}", file=sys.stderr)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,17 +20,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blend:
-    """`smooth_share` of the smooth regressor's answer and the rest of the trees'."""
+    """`smooth_share` of the smooth regressor's answer and the rest of the trees'.
+
+    With a `rough` regressor both are taught what it leaves, and see its answer as one more feature.
+    """
 
     trees: xgboost.Booster
     smooth: SmoothRegressor
     smooth_share: float
+    rough: xgboost.Booster | None = None
 
     def predict(self, features: FloatArray) -> FloatArray:
         """The answer for each row of `features` (rows, columns), shape (rows,)."""
-        from_trees = np.asarray(self.trees.inplace_predict(features), dtype=np.float64)
-        answer: FloatArray = from_trees + self.smooth_share * (self.smooth.predict(features) - from_trees)
+        rough = 0.0 if self.rough is None else _ask(self.rough, features)
+        if self.rough is not None:
+            features = np.column_stack([features, rough])
+        from_trees = _ask(self.trees, features)
+        answer: FloatArray = rough + from_trees + self.smooth_share * (self.smooth.predict(features) - from_trees)
         return answer
+
+
+def _ask(trees: xgboost.Booster, features: FloatArray) -> FloatArray:
+    return np.asarray(trees.inplace_predict(features), dtype=np.float64)
 
 
 _FITTED: OrderedDict[str, Blend] = OrderedDict()
@@ -55,14 +66,28 @@ def fit_blend(
     return _FITTED[key]
 
 
+def fit_blend_on(
+    rough: xgboost.Booster, features: FloatArray, target: FloatArray, tree_settings: dict[str, Any],
+    smooth_share: float, seed: int = 0,
+) -> Blend:  # fmt: skip
+    """A blend of what a `rough` regressor, fitted on the same columns and on other rows, leaves of `target` (rows,)."""
+    answer = _ask(rough, features)
+    seen = np.column_stack([features, answer])
+    return replace(fit_blend(seen, target - answer, tree_settings, smooth_share, seed), rough=rough)
+
+
+def fit_trees(features: FloatArray, target: FloatArray, settings: dict[str, Any], seed: int) -> xgboost.Booster:
+    """Boosted trees alone. One thread: sums in one order, so that the same rows give the same bytes on any machine."""
+    import xgboost
+
+    fixed = {"random_state": seed, "n_jobs": 1, "tree_method": "hist"}
+    return xgboost.XGBRegressor(**settings, **fixed).fit(features, target).get_booster()
+
+
 def _fit_both(
     features: FloatArray, target: FloatArray, tree_settings: dict[str, Any], smooth_share: float, seed: int
 ) -> Blend:
-    import xgboost
-
-    # One thread: sums in one order, so that the same rows give the same bytes on any machine.
-    settings = {**tree_settings, "random_state": seed, "n_jobs": 1, "tree_method": "hist"}
-    trees = xgboost.XGBRegressor(**settings).fit(features, target).get_booster()
+    trees = fit_trees(features, target, tree_settings, seed)
     return Blend(trees, fit_smooth(features, target, gains_of(trees, features.shape[1]), seed), smooth_share)
 
 

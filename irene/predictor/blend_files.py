@@ -1,5 +1,7 @@
 """A blend as bytes and back: trees in XGBoost's own format, the smooth regressor as named arrays in single precision.
 
+The rough regressor under a blend, where it has one, is a third file.
+
 Data, never pickles: arrays are read with pickling off, and anything but exactly the expected ones is refused.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +18,11 @@ from irene.errors import BadInput
 from irene.predictor.blend import Blend
 from irene.predictor.smooth_regressor import SmoothRegressor
 
+if TYPE_CHECKING:
+    import xgboost
+
 SUFFIXES = (".ubj", ".npz")
+ROUGH_SUFFIX = ".rough.ubj"
 _STORED = {"columns": "int32", "centre": "float64", "scale": "float64", "points": "float32", "weights": "float32"}
 _ARRAYS = tuple(field.name for field in fields(SmoothRegressor) if field.init)
 
@@ -25,19 +32,27 @@ def blend_to_bytes(name: str, blend: Blend) -> dict[str, bytes]:
     stored = {array: np.asarray(getattr(blend.smooth, array), _STORED.get(array, "float64")) for array in _ARRAYS}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **stored)
-    return dict(zip((name + suffix for suffix in SUFFIXES), (bytes(blend.trees.save_raw("ubj")), buffer.getvalue()),
-                    strict=True))  # fmt: skip
+    files = {f"{name}{SUFFIXES[0]}": bytes(blend.trees.save_raw("ubj")), f"{name}{SUFFIXES[1]}": buffer.getvalue()}
+    if blend.rough is not None:
+        files[name + ROUGH_SUFFIX] = bytes(blend.rough.save_raw("ubj"))
+    return files
 
 
 def blend_from_bytes(name: str, files: Mapping[str, bytes], smooth_share: float, columns: int) -> Blend:
     """The blend that was saved under `name`, for rows of `columns` features. Raises BadInput if it is not one."""
+    rough = files.get(name + ROUGH_SUFFIX)
+    trees, arrays = (files[name + suffix] for suffix in SUFFIXES)
+    smooth = _smooth(name, arrays, columns + (rough is not None))
+    return Blend(_booster(trees), smooth, smooth_share, None if rough is None else _booster(rough))
+
+
+def _booster(raw: bytes) -> xgboost.Booster:
     import xgboost
 
-    trees, arrays = (files[name + suffix] for suffix in SUFFIXES)
     booster = xgboost.Booster()
-    booster.load_model(bytearray(trees))
+    booster.load_model(bytearray(raw))
     booster.set_param({"nthread": 1})
-    return Blend(booster, _smooth(name, arrays, columns), smooth_share)
+    return booster
 
 
 def _smooth(name: str, raw: bytes, columns: int) -> SmoothRegressor:

@@ -18,7 +18,7 @@ from irene.hardware.spec import load_device
 from irene.predictor.aggregation import WEIGHT_FEATURES, Weights
 from irene.predictor.attention_power import ATTENTION_REGRESSORS, attention_power_names
 from irene.predictor.blend import Blend
-from irene.predictor.blend_files import SUFFIXES, blend_from_bytes, blend_to_bytes
+from irene.predictor.blend_files import ROUGH_SUFFIX, SUFFIXES, blend_from_bytes, blend_to_bytes
 from irene.predictor.domain import Domain, SizeRange
 from irene.predictor.host_model import HostModel
 from irene.predictor.intervals import Intervals
@@ -125,7 +125,9 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
     _require_keys(listed, known, path, "regressors")
     shares = {name: _floats([share])[0] for name, share in _items(content["regressors"])}
     _require_keys(content["features"], shares, path, "features")
-    _require_keys(content["files"], [f"{name}{suffix}" for name in shares for suffix in SUFFIXES], path, "files")
+    rough = {f"{_TIME}{name}{ROUGH_SUFFIX}" for name in time} & set(content["files"])  # of those that were surveyed
+    names = [f"{name}{suffix}" for name in shares for suffix in SUFFIXES]
+    _require_keys(content["files"], [*names, *rough], path, "files")
     for name, columns in _items(content["features"]):
         if tuple(columns) != _names_of(name):
             _fail(path, f"its features of {name!r} are not those of this irene")

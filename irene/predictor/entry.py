@@ -131,12 +131,14 @@ def train(dataset_dir: str | Path, output: str | Path, *, device: str = "h200") 
     """
     from irene.dataset.families import reserved_families
     from irene.dataset.store import load_rows
+    from irene.predictor.survey import gather_survey
     from irene.predictor.training import fit
 
     rows = load_rows(dataset_dir)
+    survey = gather_survey(dataset_dir, rows, load_device(device))
     reserved = reserved_families()
     is_reserved = rows["families"].map(lambda families: set(families.split(",")) <= reserved)
-    return save_bundle(fit(rows[~is_reserved], device=device), output)
+    return save_bundle(fit(rows[~is_reserved], device=device, survey=survey), output)
 
 
 def _load(folder: Path) -> Predictor:

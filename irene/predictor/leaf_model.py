@@ -1,24 +1,30 @@
 """What one primitive costs alone: time first, then power, each a learned ratio to physics.
 
 time = base / utilisation: the log ratio is learned by trees and a Gaussian process together, one blend for each set of
-kernels, taught by the many cheap timings. Power comes from what the kernel achieves (FLOP/s, bytes/s) and what it is,
-taught by the fewer windows with energy; so does the stretch from a burst's time to the sustained time under the power
-cap. Attention's kernels have regressors of power of their own. Energy = power x sustained time.
+kernels, taught by the many cheap timings; for products on top of what a survey taught. Power comes from what the kernel
+achieves (FLOP/s, bytes/s) and what it is, taught by the fewer windows with energy; so does the stretch from a burst's
+time to the sustained time under the power cap. Attention's kernels have regressors of power of their own. Energy =
+power x sustained time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
 from irene.predictor.attention_power import ATTENTION_REGRESSORS, attention_power_matrix
-from irene.predictor.blend import Blend, fit_blend
+from irene.predictor.blend import Blend, fit_blend, fit_blend_on
 from irene.predictor.leaf_table import REGRESSORS, FloatArray, LeafTable
 from irene.predictor.power_features import power_matrix
+
+if TYPE_CHECKING:
+    import xgboost
 
 _TIME_SETTINGS: dict[str, Any] = {
     "n_estimators": 250, "max_depth": 5, "learning_rate": 0.1, "max_bin": 64, "subsample": 0.8,
@@ -35,6 +41,7 @@ _SMOOTH_SHARES = {
 }  # fmt: skip
 _FEW_ROWS_SMOOTH_SHARE = 0.75
 _POWER_SMOOTH_SHARE = 0.5
+_NO_SURVEY: Mapping[str, Any] = MappingProxyType({})
 _FEWEST_ROWS = 20  # that a regressor of some of the kernels is fitted on
 # Outside the data both hold their edge value; these keep a ratio from ever leaving physics altogether.
 _MAX_LOG_RATIO = 6.0
@@ -107,15 +114,18 @@ class LeafModel:
 
 def fit_leaf_model(
     timed: LeafTable, timed_s: FloatArray, metered: LeafTable, metered_s: FloatArray, metered_w: FloatArray,
-    burst_s: FloatArray, spec: DeviceSpec, seed: int = 0,
+    burst_s: FloatArray, spec: DeviceSpec, seed: int = 0, surveyed: Mapping[str, xgboost.Booster] = _NO_SURVEY,
 ) -> LeafModel:  # fmt: skip
-    """Fit time on `timed` (burst seconds); power and stretch on `metered` (window seconds, watts, burst seconds)."""
+    """Fit time on `timed` (burst seconds); power and stretch on `metered` (window seconds, watts, burst seconds).
+
+    `surveyed` has rough regressors of time for some of REGRESSORS, as `fit_surveyed` makes them.
+    """
     time = {}
     for name in REGRESSORS:
         members = _members(timed, name)
         if len(members) >= _FEWEST_ROWS:
             target = np.log(timed_s[members] / timed.base_s[members])
-            time[name] = fit_time(name, timed.matrix(name, members), target, seed)
+            time[name] = fit_time(name, timed.matrix(name, members), target, seed, surveyed.get(name))
     seen = power_matrix(metered, burst_s)
     power = fit_blend(seen, np.log(metered_w), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
     attention_power = {}
@@ -129,9 +139,14 @@ def fit_leaf_model(
     return LeafModel(time, power, attention_power, stretch, spec.context_idle_power_w, spec.power_cap_w)
 
 
-def fit_time(regressor: str, features: FloatArray, target: FloatArray, seed: int = 0) -> Blend:
+def fit_time(
+    regressor: str, features: FloatArray, target: FloatArray, seed: int = 0, surveyed: xgboost.Booster | None = None
+) -> Blend:
     """One regressor of time on `features` (rows, columns) and log ratios to the base time, shape (rows,)."""
-    return fit_blend(features, target, _TIME_SETTINGS, _SMOOTH_SHARES.get(regressor, _FEW_ROWS_SMOOTH_SHARE), seed)
+    share = _SMOOTH_SHARES.get(regressor, _FEW_ROWS_SMOOTH_SHARE)
+    if surveyed is None:
+        return fit_blend(features, target, _TIME_SETTINGS, share, seed)
+    return fit_blend_on(surveyed, features, target, _TIME_SETTINGS, share, seed)
 
 
 def _members(table: LeafTable, regressor: str) -> NDArray[np.int64]:

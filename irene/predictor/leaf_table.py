@@ -88,11 +88,12 @@ class LeafTable:
             known.clear()
             new = list(range(len(keys)))
         if new:
-            computed = self._compute_rows(regressor, members[new])
+            computed = self.compute_matrix(regressor, members[new])
             known.update(zip([keys[place] for place in new], computed, strict=True))
         return np.array([known[key] for key in keys]).reshape(len(keys), len(matrix_names(regressor)))
 
-    def _compute_rows(self, regressor: str, members: NDArray[np.int64]) -> FloatArray:
+    def compute_matrix(self, regressor: str, members: NDArray[np.int64]) -> FloatArray:
+        """As `matrix`, but nothing is remembered."""
         calls, dtypes = [self.calls[i] for i in members], [self.dtypes[i] for i in members]
         kinds, base_s = np.array([self.kinds[i] for i in members]), self.base_s[members]
         own = [

@@ -27,6 +27,7 @@ from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import RuntimeModel, fit_runtime
 from irene.predictor.shared_clock import share_clock
+from irene.predictor.survey import Survey, fit_surveyed
 from irene.predictor.training_data import (
     FAMILY_FOLDS,
     SITE_FOLDS,
@@ -48,21 +49,23 @@ _HOST_BOUND_PCT, _GPU_BOUND_PCT = 70.0, 85.0
 
 def fit_blended_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
     """The leaf regressors that irene ships: trees and Gaussian processes on the ratio to physics."""
+    surveyed = fit_surveyed(data.survey, seed) if data.survey else {}
     return fit_leaf_model(
-        data.timed, data.timed_s, data.metered, data.metered_s, data.metered_w, data.burst_s, spec, seed
+        data.timed, data.timed_s, data.metered, data.metered_s, data.metered_w, data.burst_s, spec, seed, surveyed
     )
 
 
 def fit(
-    rows: pd.DataFrame, seed: int = 0, device: str = "h200", fit_leaves: FitLeaves = fit_blended_leaves
-) -> Predictor:
+    rows: pd.DataFrame, seed: int = 0, device: str = "h200", fit_leaves: FitLeaves = fit_blended_leaves,
+    survey: Survey | None = None,
+) -> Predictor:  # fmt: skip
     """Fit a predictor on rows as `irene.dataset.store.load_rows` gives them (any subset of them, in any order).
 
-    Everything above the leaves is fitted on what `fit_leaves` makes. Raises BadDataset if there is too little to learn
-    from.
+    `survey` is what `gather_survey` found beside them. All above the leaves is fitted on what `fit_leaves` makes.
+    Raises BadDataset if there is too little to learn from.
     """
     spec = load_device(device)
-    primitives = gather_primitives(rows, spec)
+    primitives = replace(gather_primitives(rows, spec), survey=survey)
     wholes = gather_wholes(rows, spec)
     by_site = [fit_leaves(primitives.without_site_fold(fold), spec, seed) for fold in range(SITE_FOLDS)]
     out_of_fold = _predict_wholes(primitives, wholes, spec, seed, fit_leaves)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from itertools import compress
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from irene.model_tree.serialization import decompress_tree
 from irene.model_tree.tree import ModelTree
 from irene.predictor.leaf_table import LeafTable, effective_dtype, fingerprint, make_table
 from irene.predictor.runtime import RuntimeFeatures
+from irene.predictor.survey import Survey, site_key
 from irene.predictor.tree_leaves import TreeLeaves, tabulate_leaves
 from irene.primitives.call import Call, read_signature
 from irene.primitives.kinds import launches_kernel
@@ -53,10 +54,12 @@ class PrimitiveData:
 
     timed_folds: tuple[frozenset[int], ...]
     metered_folds: tuple[frozenset[int], ...]
+    survey: Survey | None = None
 
     def without_site_fold(self, fold: int) -> PrimitiveData:
-        """All but one fold of sites."""
-        return self._keep(site_folds(self.timed.calls) != fold, site_folds(self.metered.calls) != fold)
+        """All but one fold of sites, surveyed ones too."""
+        kept = self._keep(site_folds(self.timed.calls) != fold, site_folds(self.metered.calls) != fold)
+        return replace(kept, survey=self.survey and self.survey.without_site_fold(fold, SITE_FOLDS))
 
     def without_family_fold(self, fold: int) -> PrimitiveData:
         """All but the rows whose signature occurs in one fold of families only; all, if too few would be left."""
@@ -72,7 +75,7 @@ class PrimitiveData:
         return PrimitiveData(
             self.timed.take(timed), self.timed_s[timed], self.metered.take(metered), self.metered_s[metered],
             self.metered_w[metered], self.burst_s[metered], tuple(compress(self.timed_folds, timed)),
-            tuple(compress(self.metered_folds, metered)),
+            tuple(compress(self.metered_folds, metered)), self.survey,
         )  # fmt: skip
 
 
@@ -162,7 +165,7 @@ def read_tree(text: str) -> ModelTree:
 
 def site_folds(calls: Sequence[Call]) -> NDArray[np.int64]:
     """The fold of each call's site: a hash that no run changes."""
-    return np.array([zlib.crc32(repr(site_of_call(call)).encode()) % SITE_FOLDS for call in calls], dtype=np.int64)
+    return np.array([site_key(site_of_call(call)) % SITE_FOLDS for call in calls], dtype=np.int64)
 
 
 def family_fold(family: str) -> int:

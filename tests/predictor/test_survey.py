@@ -1,0 +1,95 @@
+"""A survey of made products: it teaches what timings are too few for, and never what is held out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from irene.dataset.surveys import SurveyRow, write_survey
+from irene.hardware.spec import load_device
+from irene.predictor.blend_files import blend_from_bytes, blend_to_bytes
+from irene.predictor.leaf_model import fit_time
+from irene.predictor.leaf_table import make_table, matrix_names
+from irene.predictor.survey import Survey, fit_surveyed, gather_survey, site_key
+from irene.primitives.call import Call
+from irene.primitives.sites import site_of_call
+from tests.predictor.made_law import linear
+
+SPEC = load_device("h200")
+REGRESSOR = "gemm-half"
+
+
+def time_s(call: Call) -> float:
+    """A law with a kernel switch that the base time knows nothing of."""
+    m, n, k = call.tensors[0].shape[0], call.tensors[1].shape[0], call.tensors[1].shape[1]
+    return (1.0 + 0.5 * (m % 512 > 256)) * (5e-6 + 2 * m * n * k / 6e14)
+
+
+def draw(count: int, seed: int) -> list[Call]:
+    rng = np.random.default_rng(seed)
+    return [linear(int(rng.integers(64, 4096)), *(64 * int(s) for s in rng.integers(2, 64, 2))) for _ in range(count)]
+
+
+def save(calls: list[Call], directory) -> None:
+    rows = [SurveyRow(c.signature, "bfloat16", time_s(c), time_s(c), 1.98e9, 1, "gemm", 132, 128) for c in calls]
+    write_survey(rows, directory)
+
+
+@pytest.fixture(scope="module")
+def surveyed(tmp_path_factory) -> Survey:
+    directory = tmp_path_factory.mktemp("data")
+    save(draw(1500, 0), directory)
+    survey = gather_survey(directory, pd.DataFrame({"signature": []}), SPEC)
+    assert survey is not None
+    return survey
+
+
+def features_of(calls: list[Call]) -> tuple[np.ndarray, np.ndarray]:
+    table = make_table(calls, ["bfloat16"] * len(calls), [False] * len(calls), SPEC)
+    target = np.log(np.array([time_s(call) for call in calls]) / table.base_s)
+    return table.matrix(REGRESSOR, np.arange(len(calls))), target
+
+
+def test_timings_on_top_of_a_survey_know_more_than_timings_alone(surveyed: Survey) -> None:
+    taught, asked = features_of(draw(150, 1)), features_of(draw(300, 2))
+    alone = fit_time(REGRESSOR, *taught)
+    together = fit_time(REGRESSOR, *taught, surveyed=fit_surveyed(surveyed)[REGRESSOR])
+    errors = [np.abs(blend.predict(asked[0]) - asked[1]).mean() for blend in (alone, together)]
+    assert errors[1] < 0.6 * errors[0]
+
+
+def test_a_blend_on_a_survey_is_saved_whole(surveyed: Survey) -> None:
+    features, target = features_of(draw(60, 3))
+    blend = fit_time(REGRESSOR, features, target, surveyed=fit_surveyed(surveyed)[REGRESSOR])
+    again = blend_from_bytes("time", blend_to_bytes("time", blend), blend.smooth_share, len(matrix_names(REGRESSOR)))
+    assert np.array_equal(again.predict(features), blend.predict(features))
+
+
+def test_calls_that_were_measured_are_left_out(tmp_path) -> None:
+    calls = draw(40, 4)
+    save(calls, tmp_path)
+    measured = pd.DataFrame({"signature": [call.signature for call in calls[:30]]})
+    survey = gather_survey(tmp_path, measured, SPEC)
+    assert survey is not None and len(survey.kernels[REGRESSOR].target) == 10
+    assert gather_survey(tmp_path, pd.DataFrame({"signature": [c.signature for c in calls]}), SPEC) is None
+
+
+def test_held_out_sites_are_left_out(surveyed: Survey) -> None:
+    calls = draw(1500, 0)
+    away = {site_of_call(call) for call in calls[:300]}
+    kept = surveyed.without_sites(away).kernels[REGRESSOR]
+    assert 0 < len(kept.target) < len(calls) - 250
+    assert not {site_key(site) for site in away} & set(kept.sites.tolist())
+
+
+def test_folds_of_sites_part_the_survey(surveyed: Survey) -> None:
+    whole = surveyed.kernels[REGRESSOR]
+    parts = [surveyed.without_site_fold(fold, 3).kernels[REGRESSOR] for fold in range(3)]
+    assert sum(len(whole.target) - len(part.target) for part in parts) == len(whole.target)
+    assert len({len(part.target) for part in parts} | {len(whole.target)}) > 1
+
+
+def test_a_survey_is_fitted_once(surveyed: Survey) -> None:
+    first, second = (fit_surveyed(surveyed.without_sites([]))[REGRESSOR] for _ in range(2))
+    assert first is second
