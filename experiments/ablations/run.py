@@ -26,23 +26,32 @@ from irene.evaluation.splits import Fold, leave_one_family_out
 from irene.hardware.spec import load_device
 from irene.predictor.aggregation import NEUTRAL
 from irene.predictor.predictor import Predictor
-from irene.predictor.training import fit
+from irene.predictor.survey import Survey, gather_survey
+from irene.predictor.training import FitLeaves, fit
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-Build = Callable[[pd.DataFrame, int, Predictor], Predictor]
+Build = Callable[[pd.DataFrame, int, Survey | None, Predictor], Predictor]
 FULL = "full"
-# Training rows, a seed and the full predictor -> one without a part.
+
+
+def leaving(fit_leaves: FitLeaves) -> Build:
+    """A predictor whose leaves lack a part."""
+    return lambda rows, seed, survey, full: fit(rows, seed, fit_leaves=fit_leaves, survey=survey)
+
+
+# Training rows, a seed, the survey and the full predictor -> one without a part.
 VARIANTS: dict[str, Build] = {
-    FULL: lambda rows, seed, full: full,
-    "no candidates of tiles and waves": lambda rows, seed, full: fit(rows, seed, fit_leaves=fit_blind_leaves),
-    "trees alone": lambda rows, seed, full: fit(rows, seed, fit_leaves=fit_tree_leaves),
-    "Gaussian processes alone": lambda rows, seed, full: fit(rows, seed, fit_leaves=fit_smooth_leaves),
-    "no power cap": lambda rows, seed, full: fit(rows, seed, fit_leaves=fit_uncapped_leaves),
-    "no timeline of the host": lambda rows, seed, full: replace(full, host=replace(full.host, factor=0.0)),
-    "no learned aggregation": lambda rows, seed, full: replace(full, weights=NEUTRAL),
-    "linear leaves": lambda rows, seed, full: fit(rows, seed, fit_leaves=fit_linear_leaves),
+    FULL: lambda rows, seed, survey, full: full,
+    "no survey of products": lambda rows, seed, survey, full: fit(rows, seed),
+    "no survey, no candidates of tiles and waves": leaving(fit_blind_leaves),
+    "trees alone": leaving(fit_tree_leaves),
+    "Gaussian processes alone": leaving(fit_smooth_leaves),
+    "no power cap": leaving(fit_uncapped_leaves),
+    "no timeline of the host": lambda rows, seed, survey, full: replace(full, host=replace(full.host, factor=0.0)),
+    "no learned aggregation": lambda rows, seed, survey, full: replace(full, weights=NEUTRAL),
+    "linear leaves": leaving(fit_linear_leaves),
 }
 WITH_RUN = "full, and the run watched"
 GROUPS = (
@@ -62,10 +71,11 @@ def main() -> None:
     options = parser.parse_args()
 
     rows = load_rows(options.data)[list(ROW_FIELDS)]
+    survey = gather_survey(options.data, rows, load_device("h200"))
     folds = [fold for fold in leave_one_family_out(rows, options.families) if is_whole(rows)[fold.test].any()]
     print(f"{len(folds)} families x {len(options.seeds)} seeds, some minutes each on one core", file=sys.stderr)
     tasks = [(fold, seed) for seed in options.seeds for fold in folds]
-    judged = pd.concat(Parallel(n_jobs=options.jobs)(delayed(judge_fold)(rows, *task) for task in tasks))
+    judged = pd.concat(Parallel(n_jobs=options.jobs)(delayed(judge_fold)(rows, survey, *task) for task in tasks))
     table = tabulate(judged)
     if options.families:
         print(table.to_string(index=False))
@@ -78,15 +88,15 @@ def is_whole(rows: pd.DataFrame) -> pd.Series:
     return rows["level"] != "primitive"
 
 
-def judge_fold(rows: pd.DataFrame, fold: Fold, seed: int) -> pd.DataFrame:
+def judge_fold(rows: pd.DataFrame, survey: Survey | None, fold: Fold, seed: int) -> pd.DataFrame:
     """The modules and models of a family, judged by every variant, none of which has seen it."""
     started = time.perf_counter()
     train = rows[fold.train].reset_index(drop=True)
     test = rows[fold.test & is_whole(rows)].reset_index(drop=True)
-    full, spec = fit(train, seed), load_device("h200")
+    full, spec = fit(train, seed, survey=survey), load_device("h200")
     parts = []
     for name, build in VARIANTS.items():
-        judged = judge(build(train, seed, full), test, train, spec)
+        judged = judge(build(train, seed, survey, full), test, train, spec)
         parts.append(judged.assign(variant=name))
         if name == FULL:
             known = judged[judged["watched_energy_j"].notna()]

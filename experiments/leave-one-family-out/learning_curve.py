@@ -1,9 +1,12 @@
 """What more timings would buy: the error of time on held-out sites, with a part of the other sites in training.
 
-The parts are nested: the half contains the quarter. Only the leaves are fitted; whole models need no part in this.
+The survey teaches as it does, all of it but the held-out sites: it is the timings that are cut. The parts are nested:
+the half contains the quarter. Only the leaves are fitted; whole models need no part in this.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +17,7 @@ from irene.evaluation.error_table import LONG_FROM_S, part_of
 from irene.evaluation.metrics import absolute_percentage_errors
 from irene.evaluation.splits import Mask, leave_sites_out, site_of
 from irene.hardware.spec import load_device
+from irene.predictor.survey import Survey
 from irene.predictor.training import fit_blended_leaves
 from irene.predictor.training_data import gather_primitives
 from irene.primitives.sites import site_of_call
@@ -21,12 +25,14 @@ from irene.primitives.sites import site_of_call
 SHARES_PCT = (25, 50, 75, 100)
 
 
-def judge_curve(rows: pd.DataFrame, seed: int = 0, jobs: int = 2, folds: int = 5) -> pd.DataFrame:
+def judge_curve(
+    rows: pd.DataFrame, survey: Survey | None, seed: int = 0, jobs: int = 2, folds: int = 5
+) -> pd.DataFrame:
     """One row a (share of the sites, held-out primitive above 20 us): `share_pct`, `part`, `site`, `error_pct`, and
     `timings`, how many there were in training."""
     rows = rows[list(ROW_FIELDS)]
     tasks = [(fold.train, fold.test, share) for fold in leave_sites_out(rows, folds, seed) for share in SHARES_PCT]
-    parts = Parallel(n_jobs=jobs)(delayed(_judge)(rows, *task, seed) for task in tasks)
+    parts = Parallel(n_jobs=jobs)(delayed(_judge)(rows, survey, *task, seed) for task in tasks)
     return pd.concat(parts, ignore_index=True)
 
 
@@ -43,7 +49,9 @@ def tabulate_curve(judged: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def _judge(rows: pd.DataFrame, train: Mask, test: Mask, share_pct: int, seed: int) -> pd.DataFrame:
+def _judge(
+    rows: pd.DataFrame, survey: Survey | None, train: Mask, test: Mask, share_pct: int, seed: int
+) -> pd.DataFrame:
     spec = load_device("h200")
     taught = rows[train]
     site_by_signature = {signature: str(site_of(signature)) for signature in taught["signature"].unique()}
@@ -51,6 +59,8 @@ def _judge(rows: pd.DataFrame, train: Mask, test: Mask, share_pct: int, seed: in
     chosen = set(np.random.default_rng(seed).permutation(sites)[: round(len(sites) * share_pct / 100)])
     data = gather_primitives(taught[taught["signature"].map(site_by_signature).isin(chosen)], spec)
     held_out = gather_primitives(rows[test], spec)
+    if survey is not None:
+        data = replace(data, survey=survey.without_sites({site_of(signature) for signature in rows[test]["signature"]}))
     predicted_s = fit_blended_leaves(data, spec, seed).predict_burst_s(held_out.timed)
     errors_pct = absolute_percentage_errors(held_out.timed_s, predicted_s)
     parts, taught_parts = (part_of(pd.Series(table.kinds)) for table in (held_out.timed, data.timed))

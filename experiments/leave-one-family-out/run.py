@@ -36,6 +36,8 @@ from irene.evaluation.coverage import tabulate_coverage
 from irene.evaluation.error_table import tabulate_errors, to_markdown
 from irene.evaluation.held_out import save_held_out
 from irene.evaluation.noise import tabulate_noise
+from irene.hardware.spec import load_device
+from irene.predictor.survey import gather_survey
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
@@ -54,7 +56,8 @@ def main() -> None:
 
     rows = load_rows(options.data)
     if options.learning_curve:
-        curve = tabulate_curve(judge_curve(rows, options.seeds[0], options.jobs))
+        survey = gather_survey(options.data, rows, load_device("h200"))
+        curve = tabulate_curve(judge_curve(rows, survey, options.seeds[0], options.jobs))
         curve.to_csv(HERE / "learning-curve.csv", index=False, float_format="%.4g")
         write_between_marks(HERE / "README.md", write_table(curve), *marks("curve"))
         return
