@@ -19,7 +19,7 @@ from irene.hardware.spec import DeviceSpec
 from irene.predictor.placement import Placement
 
 FloatArray = NDArray[np.float64]
-TERMS = ("log_load", "gpu_utilization", "memory_utilization", "log_waiting", "is_eager")
+TERMS = ("log_faster", "log_waiting", "gpu_utilization", "memory_utilization", "is_eager")
 _FULL_CLOCK_SHARE = 0.998
 _SHRINKAGE = 3.0  # of standardised terms, against the number of runs
 
@@ -56,7 +56,7 @@ class RuntimeModel:
         if is_throttled(run, spec):
             return self.throttled_power_w * run.duration_s
         power_w = spread_power_w(placed, run, spec)
-        correction = self.intercept + float(_terms(power_w, placed, run, execution, spec) @ np.array(self.coefficients))
+        correction = self.intercept + float(_terms(placed, run, execution) @ np.array(self.coefficients))
         return min(power_w * float(np.exp(correction)), spec.power_cap_w) * run.duration_s
 
 
@@ -83,7 +83,7 @@ def fit_runtime(
             throttled_w.append(energy_j / run.duration_s)
             continue
         power_w = spread_power_w(whole, run, spec)
-        terms.append(_terms(power_w, whole, run, execution, spec))
+        terms.append(_terms(whole, run, execution))
         targets.append(float(np.log(energy_j / run.duration_s / power_w)))
     capped_w = float(np.median(throttled_w)) if throttled_w else spec.power_cap_w
     if len(terms) < 2 * len(TERMS):
@@ -96,12 +96,14 @@ def fit_runtime(
     return RuntimeModel(capped_w, float(target.mean() - centre @ slopes), tuple(map(float, slopes)))
 
 
-def _terms(power_w: float, placed: Placement, run: RuntimeFeatures, execution: str, spec: DeviceSpec) -> FloatArray:
-    busy_s = max(float(placed.busy_s.sum()), 1e-9)
+def _terms(placed: Placement, run: RuntimeFeatures, execution: str) -> FloatArray:
+    # A run that took less than its work was predicted to take had faster kernels, which cost less too; one that took
+    # longer waited. Two terms, since the one says nothing about the other.
+    log_longer = float(np.log(run.duration_s / max(float(placed.busy_s.sum()), 1e-9)))
     return np.array([
-        np.log(power_w / spec.power_cap_w),
+        np.clip(log_longer, -0.5, 0.0),
+        np.clip(log_longer, 0.0, 1.5),
         run.gpu_utilization_pct / 100.0,
         run.memory_utilization_pct / 100.0,
-        np.clip(np.log(run.duration_s / busy_s), -0.5, 1.5),
         float(execution == "eager"),
     ])  # fmt: skip
