@@ -54,9 +54,10 @@ NEUTRAL = Weights((0.0,) * len(WEIGHT_FEATURES), (0.0,) * len(WEIGHT_FEATURES))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AggregationCase:
-    """A measured whole that never waits for the host: its distinct leaves, how often each occurs, what was measured.
+    """A measured whole that seldom waits for the host: its distinct leaves, how often each occurs, what was measured.
 
     `launches` is 1 for leaves that launch a kernel, else 0; times and energies are those at the whole's clock.
+    `issue_s` is what the host takes for all calls: where that is more, the GPU waits, and no weight may learn that.
     """
 
     features: FloatArray
@@ -67,6 +68,7 @@ class AggregationCase:
     measured_energy_j: float
     measured_duration_s: float
     family: str
+    issue_s: float = 0.0
 
 
 def weight_features(table: LeafTable, alone: LeafValues, execution: str) -> FloatArray:
@@ -91,7 +93,7 @@ def weight_features(table: LeafTable, alone: LeafValues, execution: str) -> Floa
 def fit_weights(cases: Sequence[AggregationCase], idle_power_w: float) -> Weights:
     """The least log error, each family counting alike, shrunk towards weight one; large errors count linearly.
 
-    Between two kernels of a chain the board draws `idle_power_w`.
+    Between two kernels of a chain, and while it waits for the host, the board draws `idle_power_w`.
     """
     from scipy.optimize import least_squares  # type: ignore[import-untyped]
 
@@ -104,25 +106,34 @@ def fit_weights(cases: Sequence[AggregationCase], idle_power_w: float) -> Weight
     importance /= np.sqrt(np.mean(importance**2))
 
     features, counts = (np.concatenate([getattr(case, name) for case in cases]) for name in ("features", "counts"))
-    ends = np.cumsum([len(case.counts) for case in cases])
-    spans = [slice(end - len(case.counts), end) for end, case in zip(ends, cases, strict=True)]
+    starts = np.cumsum([0, *(len(case.counts) for case in cases[:-1])])
     chains = np.array([float(case.launches @ case.counts) for case in cases])
+    leaf_j = np.concatenate([case.leaf_energy_j for case in cases]) * counts
+    leaf_s = np.concatenate([case.leaf_duration_s for case in cases]) * counts
+    measured_j, measured_s, issue_s = (
+        np.array([getattr(case, name) for case in cases])
+        for name in ("measured_energy_j", "measured_duration_s", "issue_s")
+    )
 
-    def errors(theta: FloatArray, of_energy: bool) -> FloatArray:
-        weights = _weigh(features, theta[:-1]) * counts
-        per_chain_s = idle_power_w if of_energy else 1.0
-        own = [case.leaf_energy_j if of_energy else case.leaf_duration_s for case in cases]
-        measured = [case.measured_energy_j if of_energy else case.measured_duration_s for case in cases]
-        total = np.array([weights[span] @ alone for span, alone in zip(spans, own, strict=True)])
-        total += per_chain_s * (chains * theta[-1] * 1e-6)
-        shrink = np.sqrt(_SHRINKAGE * len(cases) / 10) * (theta - start)
-        return np.concatenate([importance * _soften(np.log(total / np.array(measured))), shrink])
+    def weighed(alone: FloatArray, theta: FloatArray) -> FloatArray:
+        sums: FloatArray = np.add.reduceat(_weigh(features, theta) * alone, starts)
+        return sums
+
+    def errors(predicted: FloatArray, measured: FloatArray, moved: FloatArray) -> FloatArray:
+        shrink = np.sqrt(_SHRINKAGE * len(cases) / 10) * moved
+        return np.concatenate([importance * _soften(np.log(predicted / measured)), shrink])
+
+    def busy_s(theta: FloatArray) -> FloatArray:
+        sums: FloatArray = weighed(leaf_s, theta[:-1]) + chains * theta[-1] * 1e-6
+        return sums
 
     start = np.zeros(len(WEIGHT_FEATURES) + 1)
     start[-1] = _CHAIN_GAP_US
-    duration = least_squares(errors, start, kwargs={"of_energy": False}).x
-    start[-1] = duration[-1] = max(0.0, duration[-1])
-    held = least_squares(lambda theta: errors(np.append(theta, start[-1]), True), start[:-1]).x
+    duration = least_squares(lambda t: errors(np.maximum(busy_s(t), issue_s), measured_s, t - start), start).x
+    duration[-1] = max(0.0, duration[-1])
+    between_s = chains * duration[-1] * 1e-6 + np.maximum(issue_s - busy_s(duration), 0.0)
+    neutral = start[:-1]
+    held = least_squares(lambda t: errors(weighed(leaf_j, t) + idle_power_w * between_s, measured_j, t), neutral).x
     return Weights(tuple(map(float, held)), tuple(map(float, duration[:-1])), float(duration[-1]) * 1e-6)
 
 

@@ -77,7 +77,7 @@ def fit(
         spec=spec,
         leaves=fit_leaves(primitives, spec, seed),
         host=host,
-        weights=fit_weights(_aggregation_cases(wholes, out_of_fold, spec), spec.context_idle_power_w),
+        weights=fit_weights(_aggregation_cases(wholes, out_of_fold, host, spec), spec.context_idle_power_w),
         runtime=_fit_runtime(wholes, placed, spec),
         intervals=_calibrate(primitives, by_site, wholes, placed, spec),
         domain=make_domain(primitives.timed, primitives.metered),
@@ -120,7 +120,7 @@ def _fit_host(rows: pd.DataFrame, primitives: PrimitiveData, wholes: Sequence[Me
 
 
 def _aggregation_cases(
-    wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], spec: DeviceSpec
+    wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], host: HostModel, spec: DeviceSpec
 ) -> list[AggregationCase]:
     """GPU-bound and captured wholes: where the host decides, they would teach the weights its noise."""
     cases: list[AggregationCase] = []
@@ -128,7 +128,8 @@ def _aggregation_cases(
         if whole.execution == "eager" and whole.gpu_utilization_pct < _GPU_BOUND_PCT:
             continue
         counts = whole.leaves.counts
-        running = share_clock(values, counts, 0.0, spec)  # none of these waits for the host
+        issue_s = float(host.issue_s(whole.leaves.flat).sum()) if whole.execution == "eager" else 0.0
+        running = share_clock(values, counts, issue_s, spec)
         cases.append(
             AggregationCase(
                 features=weight_features(whole.leaves.table, values, whole.execution),
@@ -139,6 +140,7 @@ def _aggregation_cases(
                 measured_energy_j=whole.energy_j,
                 measured_duration_s=whole.duration_s,
                 family=whole.family,
+                issue_s=issue_s,
             )
         )
     return cases
@@ -148,7 +150,7 @@ def _place_held_out(
     wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], host: HostModel, spec: DeviceSpec
 ) -> list[Placement]:
     """Each whole as predicted without its family: neither its leaves nor the weights have seen it."""
-    cases, idle_w = _aggregation_cases(wholes, alone, spec), spec.context_idle_power_w
+    cases, idle_w = _aggregation_cases(wholes, alone, host, spec), spec.context_idle_power_w
     weights = {
         family: fit_weights([case for case in cases if case.family != family], idle_w)
         for family in sorted({whole.family for whole in wholes})

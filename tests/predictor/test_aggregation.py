@@ -81,6 +81,22 @@ def test_families_count_alike() -> None:
     assert fit_weights(crowd, 120.0).of_energy(ones)[0] > 1.1
 
 
+def test_waiting_for_the_host_teaches_no_weight() -> None:
+    """Of wholes that take the host twice as long as the GPU, time and energy of the wait are not the leaves'."""
+    waiting = [
+        dataclasses.replace(
+            case, issue_s=2 * case.measured_duration_s, measured_duration_s=2 * case.measured_duration_s,
+            measured_energy_j=case.measured_energy_j + 120.0 * case.measured_duration_s,
+        )
+        for case in planted_cases(NEUTRAL)
+    ]  # fmt: skip
+    found = fit_weights(waiting, 120.0)
+    np.testing.assert_allclose(found.of_energy(np.eye(N)), 1.0, atol=0.01)
+    np.testing.assert_allclose(found.of_duration(np.eye(N)), 1.0, atol=0.01)
+    forgotten = [dataclasses.replace(case, issue_s=0.0) for case in waiting]
+    assert fit_weights(forgotten, 120.0).of_duration(np.eye(N)).mean() > 1.05
+
+
 def test_features_of_leaves() -> None:
     table = make_table(
         [linear(64, 64, 64), linear(64, 64, 64, "float32"), attention(128), gelu(8, 8)],
