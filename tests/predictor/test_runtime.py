@@ -69,3 +69,17 @@ def test_a_planted_correction_is_found_again(fitted: Predictor, rows: pd.DataFra
     throttled = [dataclasses.replace(run, sm_clock_hz=0.9 * CLOCK_HZ) for run in runs]
     capped = fit_runtime([placed] * 40, throttled, ["eager"] * 40, [650.0 * run.duration_s for run in runs], SPEC)
     assert capped.throttled_power_w == pytest.approx(650.0)
+
+
+def test_running_faster_and_waiting_are_told_apart(fitted: Predictor, rows: pd.DataFrame) -> None:
+    """Independent: faster kernels cost less energy by a law, waiting costs what it was predicted to."""
+    whole = gather_wholes(rows, SPEC)[0]
+    (placed,) = _place_held_out([whole], [fitted.leaves.predict(whole.leaves.table)], fitted.host, SPEC)
+    busy_s, neutral = float(placed.busy_s.sum()), RuntimeModel(700.0, 0.0, (0.0,) * 5)
+    longer = np.exp(np.concatenate([np.linspace(-0.4, 0.0, 40), np.linspace(0.0, 1.4, 40)]))
+    runs = [RuntimeFeatures(float(busy_s * factor), 90.0, 30.0, CLOCK_HZ) for factor in longer]
+    predicted = np.array([neutral.energy_j(placed, run, "eager", SPEC) for run in runs])
+    measured = predicted * np.minimum(longer, 1.0) ** 0.5
+    found = fit_runtime([placed] * 80, runs, ["eager"] * 80, measured.tolist(), SPEC)
+    again = [found.energy_j(placed, run, "eager", SPEC) for run in runs]
+    np.testing.assert_allclose(again, measured, rtol=0.01)
