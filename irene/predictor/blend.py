@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from irene.predictor.smooth_regressor import FloatArray, SmoothRegressor, fit_smooth
+from irene.predictor.smooth_regressor import MOST_POINTS, FloatArray, SmoothRegressor, fit_smooth
 
 if TYPE_CHECKING:
     import xgboost
@@ -46,20 +46,23 @@ def _ask(trees: xgboost.Booster, features: FloatArray) -> FloatArray:
 
 _FITTED: OrderedDict[str, Blend] = OrderedDict()
 _MOST_FITTED = 100  # some megabytes each
+# What a rough regressor leaves has no fine detail: more points cost time and make no difference to held-out sites.
+_POINTS_ON_ROUGH = 600
 
 
 def fit_blend(
-    features: FloatArray, target: FloatArray, tree_settings: dict[str, Any], smooth_share: float, seed: int = 0
-) -> Blend:
+    features: FloatArray, target: FloatArray, tree_settings: dict[str, Any], smooth_share: float, seed: int = 0,
+    most_points: int = MOST_POINTS,
+) -> Blend:  # fmt: skip
     """Fit both on `features` (rows, columns) and `target` (rows,); the trees' gains start the smooth one's search.
 
     Fitted once for the same numbers: folds that hold out the same rows of a kind have the same regressor.
     """
     known = [str(features.shape).encode(), features.tobytes(), target.tobytes()]
-    known.append(f"{tree_settings} {smooth_share} {seed}".encode())
+    known.append(f"{tree_settings} {smooth_share} {seed} {most_points}".encode())
     key = hashlib.sha256(b"".join(known)).hexdigest()
     if key not in _FITTED:
-        _FITTED[key] = _fit_both(features, target, tree_settings, smooth_share, seed)
+        _FITTED[key] = _fit_both(features, target, tree_settings, smooth_share, seed, most_points)
         while len(_FITTED) > _MOST_FITTED:
             _FITTED.popitem(last=False)
     _FITTED.move_to_end(key)
@@ -73,7 +76,8 @@ def fit_blend_on(
     """A blend of what a `rough` regressor, fitted on the same columns and on other rows, leaves of `target` (rows,)."""
     answer = _ask(rough, features)
     seen = np.column_stack([features, answer])
-    return replace(fit_blend(seen, target - answer, tree_settings, smooth_share, seed), rough=rough)
+    rest = fit_blend(seen, target - answer, tree_settings, smooth_share, seed, _POINTS_ON_ROUGH)
+    return replace(rest, rough=rough)
 
 
 def fit_trees(features: FloatArray, target: FloatArray, settings: dict[str, Any], seed: int) -> xgboost.Booster:
@@ -85,10 +89,12 @@ def fit_trees(features: FloatArray, target: FloatArray, settings: dict[str, Any]
 
 
 def _fit_both(
-    features: FloatArray, target: FloatArray, tree_settings: dict[str, Any], smooth_share: float, seed: int
-) -> Blend:
+    features: FloatArray, target: FloatArray, tree_settings: dict[str, Any], smooth_share: float, seed: int,
+    most_points: int,
+) -> Blend:  # fmt: skip
     trees = fit_trees(features, target, tree_settings, seed)
-    return Blend(trees, fit_smooth(features, target, gains_of(trees, features.shape[1]), seed), smooth_share)
+    gains = gains_of(trees, features.shape[1])
+    return Blend(trees, fit_smooth(features, target, gains, seed, most_points=most_points), smooth_share)
 
 
 def gains_of(trees: xgboost.Booster, columns: int) -> FloatArray:

@@ -24,7 +24,7 @@ def table_of(first: int) -> LeafTable:
 def test_remembered_rows_are_those_computed(regressor: str) -> None:
     table = table_of(0)
     members = np.flatnonzero(np.array(table.regressors) == regressor)
-    computed = table._compute_rows(regressor, members)
+    computed = table.compute_matrix(regressor, members)
     assert len(members) >= 1
     for _ in range(2):  # the second time from memory, in another order
         np.testing.assert_array_equal(table.matrix(regressor, members), computed)
@@ -37,7 +37,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for first in range(4):
         members = np.array([0, 5])
         np.testing.assert_array_equal(
-            table_of(first).matrix("gemm-half", members), table_of(first)._compute_rows("gemm-half", members)
+            table_of(first).matrix("gemm-half", members), table_of(first).compute_matrix("gemm-half", members)
         )
         assert len(leaf_table._known_rows("gemm-half", SPEC)) <= 2
 
