@@ -24,6 +24,7 @@ from irene.predictor.blend import gains_of
 from irene.predictor.leaf_model import fit_time
 from irene.predictor.leaf_table import REGRESSORS
 from irene.predictor.smooth_regressor import fit_smooth
+from irene.predictor.survey import Survey, fit_surveyed, gather_survey
 from irene.predictor.training_data import PrimitiveData, gather_primitives
 from irene.primitives.sites import site_of_call
 from irene.reporting.marked_text import write_between_marks
@@ -31,7 +32,7 @@ from irene.reporting.marked_text import write_between_marks
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "data" / "h200"
 # The most points, and how far apart they lie at least, in length scales. With every row a point it takes minutes.
-LIMITS = ((500, 0.03), (1000, 0.03), (2000, 0.03), (3000, 0.03))
+LIMITS = ((300, 0.03), (600, 0.03), (1000, 0.03), (2000, 0.03), (3000, 0.03))
 FOLDS = 6
 SHORTEST_S = 20e-6
 
@@ -43,31 +44,42 @@ def main() -> None:
     rows = load_rows(DATA)
     reserved = reserved_families()
     rows = rows[~rows["families"].map(lambda families: set(families.split(",")) <= reserved)]
-    data = gather_primitives(rows, load_device("h200"))
-    table = pd.DataFrame([row for name in arguments.regressors for row in judge(data, name)])
+    spec = load_device("h200")
+    data, survey = gather_primitives(rows, spec), gather_survey(DATA, rows, spec)
+    table = pd.DataFrame([row for name in arguments.regressors for row in judge(data, survey, name)])
     table.to_csv(HERE / "points.csv", index=False)
     write_between_marks(HERE / "README.md", to_markdown(table))
 
 
-def judge(data: PrimitiveData, regressor: str) -> list[dict[str, object]]:
-    """One row a limit: errors of the blend and of the process alone on sites held out, and what they cost."""
+def judge(data: PrimitiveData, survey: Survey | None, regressor: str) -> list[dict[str, object]]:
+    """One row a limit: errors of the blend and of the process alone on sites held out, and what they cost.
+
+    Where there is a survey both stand on its regressor, which has not seen the sites either.
+    """
     timed = data.timed
     members = np.flatnonzero((np.array(timed.regressors) == regressor) & timed.launches)
     features, measured_s = timed.matrix(regressor, members), data.timed_s[members]
     target = np.log(measured_s / timed.base_s[members])
-    sites = np.array([repr(site_of_call(timed.calls[i])) for i in members])
+    own_sites = [site_of_call(timed.calls[i]) for i in members]
+    sites = np.array([repr(site) for site in own_sites])
     folds = np.array([int(hashlib.sha256(site.encode()).hexdigest()[:8], 16) % FOLDS for site in sites])
     answers = {limit: np.zeros((2, len(members))) for limit in LIMITS}
     costs: dict[tuple[int, float], list[tuple[float, ...]]] = {limit: [] for limit in LIMITS}
     for fold in range(FOLDS):
         taught, asked = folds != fold, folds == fold
-        blend = fit_time(regressor, features[taught], target[taught])
-        gains = gains_of(blend.trees, features.shape[1])
+        away = {site for site, out in zip(own_sites, asked, strict=True) if out}
+        rough = fit_surveyed(survey.without_sites(away)).get(regressor) if survey else None
+        blend = fit_time(regressor, features[taught], target[taught], surveyed=rough)
+        seen, below = features, np.zeros(len(members))
+        if rough is not None:
+            below = np.asarray(rough.inplace_predict(features), dtype=np.float64)
+            seen = np.column_stack([features, below])
+        gains = gains_of(blend.trees, seen.shape[1])
         for most, apart in LIMITS:
             start_s = time.perf_counter()
-            smooth = fit_smooth(features[taught], target[taught], gains, most_points=most, least_apart=apart)
+            smooth = fit_smooth(seen[taught], (target - below)[taught], gains, most_points=most, least_apart=apart)
             fitted_s = time.perf_counter()
-            alone = smooth.predict(features[asked])
+            alone = below[asked] + smooth.predict(seen[asked])
             predicted_s = time.perf_counter()
             answers[most, apart][:, asked] = replace(blend, smooth=smooth).predict(features[asked]), alone
             per_1000 = (predicted_s - fitted_s) / asked.sum() * 1000
