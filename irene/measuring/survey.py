@@ -49,7 +49,7 @@ Profile = Callable[[Sequence[Callable[[], object]]], list[ProfiledCall]]
 def survey(
     drawn: Iterator[Drawn], end_s: float, pool: dict[str, torch.Tensor], profile: Profile, rng: random.Random
 ) -> list[SurveyRow]:
-    """Profile what is drawn until the monotonic clock says `end_s`; products that some kernel did not run are left out.
+    """Profile what is drawn until the monotonic clock says `end_s`; a product whose runs were not alike is left out.
 
     `pool` has one long random tensor a dtype; operands are views of it, since drawing numbers for each would take
     most of the time.
