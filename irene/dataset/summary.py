@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from irene.dataset.journal import MANIFEST, read_manifest
 from irene.dataset.store import load_rows
+from irene.dataset.surveys import load_surveys
 from irene.errors import BadDataset, IreneError
 from irene.primitives.call import Call
 from irene.primitives.kinds import kind_of
@@ -107,6 +108,29 @@ def compare_references(rows: pd.DataFrame, runs: pd.Series[str]) -> pd.DataFrame
     return table.rename_axis("reference call").reset_index()
 
 
+def count_surveys(directory: str | Path) -> pd.DataFrame:
+    """Surveyed products by dtype mode, and how far two times of one lie apart, where its clock was read both times.
+
+    Of those longer than 20 us; `at_one_clock_pct` is the mean of what is left if time goes as one over the clock.
+    Empty if there is no survey.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows_out = []
+    for dtype, own in load_surveys(directory).groupby("dtype"):
+        known = own[own["sm_clock_hz"].notna() & (own["duration_s"] > 20e-6)]
+        twice = known.groupby("signature").filter(lambda times: len(times) == 2).sort_values("signature")
+        logs = np.log(twice[["duration_s", "sm_clock_hz"]].to_numpy(dtype=np.float64)).reshape(-1, 2, 2)
+        time, clock = (logs[:, 0, column] - logs[:, 1, column] for column in (0, 1))
+        apart_pct, at_one_clock_pct = (float(100 * np.abs(d).mean()) if len(d) else None for d in (time, time + clock))
+        rows_out.append({
+            "dtype": dtype, "profiled": len(own), "distinct": own["signature"].nunique(), "twice": len(logs),
+            "apart_pct": apart_pct, "at_one_clock_pct": at_one_clock_pct,
+        })  # fmt: skip
+    return pd.DataFrame(rows_out)
+
+
 def to_markdown(table: pd.DataFrame) -> str:
     """Any small frame as a Markdown table."""
     lines = [list(map(str, table.columns)), ["---"] * len(table.columns)]
@@ -130,8 +154,9 @@ def summarise(directory: str | Path) -> str:
         "Kinds of primitives": count_kinds(rows),
         "Module and model cases": count_families(rows),
         "Reference calls": compare_references(rows, runs),
+        "Surveys": count_surveys(directory),
     }
-    return "\n".join(f"## {title}\n\n{to_markdown(table)}" for title, table in sections.items())
+    return "\n".join(f"## {title}\n\n{to_markdown(table)}" for title, table in sections.items() if len(table))
 
 
 if __name__ == "__main__":

@@ -27,12 +27,13 @@ def evaluate(dataset_dir: str | Path, seed: int = 0, *, reserve: bool = False) -
 
 
 def judge_dataset(
-    dataset_dir: str | Path, seed: int = 0, *, reserve: bool = False, fit: Fit | None = None, jobs: int = 2
-) -> pd.DataFrame:
+    dataset_dir: str | Path, seed: int = 0, *, reserve: bool = False, fit: Fit | None = None, jobs: int = 2,
+    site_folds: int = 5,
+) -> pd.DataFrame:  # fmt: skip
     """The judged cases behind `evaluate`: measured beside predicted, one row a case (`judge`, `cross_validate`).
 
     `fit` makes a predictor from rows and a seed, and from the survey where there is one (by default the one of
-    `irene.predictor.training`).
+    `irene.predictor.training`). Without `site_folds` no sites are held out.
     """
     from irene.dataset.store import load_rows
     from irene.dataset.summary import label_runs
@@ -44,5 +45,5 @@ def judge_dataset(
     rows = load_rows(dataset_dir)
     runs = label_runs(rows, dataset_dir)
     survey = gather_survey(dataset_dir, rows, load_device("h200"))
-    judged = cross_validate(rows, seed, fit=fit, reserve=reserve, jobs=jobs, survey=survey)
+    judged = cross_validate(rows, seed, fit=fit, reserve=reserve, site_folds=site_folds, jobs=jobs, survey=survey)
     return attach_noise(judged, rows.assign(run=runs))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import irene
+from irene.evaluation import judge_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def load_held_out(dataset_dir: str | Path, cases_file: str | Path, seed: int = 0
     if path.is_file() and (parquet.read_schema(path).metadata or {}).get(_KEY) == stamp:
         cases: pd.DataFrame = parquet.read_table(path).to_pandas()
         return cases
-    judged = _judge(dataset_dir, seed, jobs)
+    judged = judge_dataset(dataset_dir, seed, jobs=jobs, site_folds=0)
     save_held_out(judged, dataset_dir, path, seed)
     return judged
 
@@ -50,20 +51,6 @@ def save_held_out(judged: pd.DataFrame, dataset_dir: str | Path, cases_file: str
     metadata = {**(table.schema.metadata or {}), _KEY: _stamp(Path(dataset_dir), seed)}
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(table.replace_schema_metadata(metadata), path)
-
-
-def _judge(dataset_dir: str | Path, seed: int, jobs: int) -> pd.DataFrame:
-    from irene.dataset.store import load_rows
-    from irene.dataset.summary import label_runs
-    from irene.evaluation.cross_validation import cross_validate
-    from irene.evaluation.noise import attach_noise
-    from irene.hardware.spec import load_device
-    from irene.predictor.survey import gather_survey
-
-    rows = load_rows(dataset_dir)
-    survey = gather_survey(dataset_dir, rows, load_device("h200"))
-    judged = cross_validate(rows, seed, site_folds=0, jobs=jobs, survey=survey)
-    return attach_noise(judged, rows.assign(run=label_runs(rows, dataset_dir)))
 
 
 def _stamp(dataset_dir: Path, seed: int) -> bytes:

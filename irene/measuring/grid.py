@@ -63,6 +63,7 @@ def _linears(shares: dict[str, int], rng: random.Random, steps: tuple[int, ...] 
     while True:
         mode, dtype = draw_mode(shares, rng)
         rows = draw(rng, 1, 64) if rng.random() < 0.33 else draw(rng, 64, 65536)
+        # No draw where there is no choice: plans that were drawn before come out the same.
         out_step, in_step = (steps[0],) * 2 if len(steps) == 1 else rng.choices(steps, k=2)
         out_features, in_features = draw(rng, 128, 28672, out_step), draw(rng, 128, 28672, in_step)
         if 2 * rows * out_features * in_features > _LARGEST_FLOP[mode]:

@@ -1,13 +1,23 @@
 """The summary counts what is there, and tells runs apart by their time."""
 
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from irene.dataset.journal import write_manifest
-from irene.dataset.summary import compare_references, count_kinds, count_rows, label_runs, list_runs, to_markdown
+from irene.dataset.summary import (
+    compare_references,
+    count_kinds,
+    count_rows,
+    count_surveys,
+    label_runs,
+    list_runs,
+    to_markdown,
+)
+from irene.dataset.surveys import SurveyRow, write_survey
 from irene.errors import BadDataset
 from irene.primitives.call import Call, TensorSpec
 
@@ -55,3 +65,14 @@ def test_references_are_shown_run_by_run(directory: Path) -> None:
     table = compare_references(measured, label_runs(measured, directory))
     assert to_markdown(table).splitlines()[2] == "| gelu | 2.500 J, 100 W |"
     assert json.loads(table.to_json(orient="records")) == [{"reference call": "gelu", "c/1": "2.500 J, 100 W"}]
+
+
+def test_two_times_of_a_surveyed_product_agree_at_one_clock(tmp_path: Path) -> None:
+    times = ((40e-6, 1.98e9), (44e-6, 1.8e9), (10e-6, 1.98e9))  # the third is another product, too short to count
+    rows = [SurveyRow(f"call {at // 2}", "tf32", s, s, hz, 1, "gemm", 1, 32) for at, (s, hz) in enumerate(times)]
+    write_survey(rows, tmp_path)
+    [counted] = count_surveys(tmp_path).to_dict("records")
+    assert (counted["profiled"], counted["distinct"], counted["twice"]) == (3, 2, 1)
+    assert counted["apart_pct"] == pytest.approx(100 * math.log(1.1))
+    assert counted["at_one_clock_pct"] == pytest.approx(0, abs=1e-4)
+    assert count_surveys(tmp_path / "none").empty

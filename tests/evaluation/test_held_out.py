@@ -14,11 +14,12 @@ from irene.evaluation.held_out import load_held_out, save_held_out
 def test_cases_are_kept_until_rows_or_seed_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def judge(dataset_dir: str | Path, seed: int, jobs: int) -> pd.DataFrame:
+    def judge(dataset_dir: str | Path, seed: int, *, jobs: int, site_folds: int) -> pd.DataFrame:
+        assert not site_folds
         asked.append(seed)
         return pd.DataFrame({"held_out": "family", "family": ["bert", "gpt2"], "low_j": [1.0, float("nan")]})
 
-    monkeypatch.setattr(held_out, "_judge", judge)
+    monkeypatch.setattr(held_out, "judge_dataset", judge)
     rows, cases = tmp_path / "rows", tmp_path / "build" / "cases.parquet"
     rows.mkdir()
     (rows / "rows.parquet").write_bytes(b"rows")
