@@ -87,9 +87,10 @@ def test_draws_are_mostly_longer_than_a_launch_and_of_every_dtype():
 
 def test_a_survey_comes_back_as_it_was_written(tmp_path):
     rows = run_survey([(LINEAR, "bfloat16"), (SCORES, "tf32")], [[kernel("g", 1e-6)] * 3, [kernel("s", 2e-6)] * 3])
-    paths = write_survey(rows, tmp_path)
+    (tmp_path / "survey-1").mkdir()
+    paths = write_survey(rows, tmp_path / "survey-1")
     assert [path.name for path in paths] == ["survey-bfloat16.parquet", "survey-tf32.parquet"]
-    frame = load_surveys(tmp_path.parent)
+    frame = load_surveys(tmp_path)
     assert frame["signature"].tolist() == [LINEAR.signature, SCORES.signature]
     assert frame["duration_s"].tolist() == pytest.approx([1e-6, 2e-6])
     assert load_surveys(tmp_path / "nowhere").empty
