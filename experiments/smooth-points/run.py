@@ -72,7 +72,7 @@ def judge(data: PrimitiveData, survey: Survey | None, regressor: str) -> list[di
         blend = fit_time(regressor, features[taught], target[taught], surveyed=rough)
         seen, below = features, np.zeros(len(members))
         if rough is not None:
-            below = np.asarray(rough.inplace_predict(features), dtype=np.float64)
+            below = rough.predict(features)
             seen = np.column_stack([features, below])
         gains = gains_of(blend.trees, seen.shape[1])
         for most, apart in LIMITS:

@@ -20,6 +20,7 @@ from irene.errors import BadInput
 from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import DeviceSpec, load_device
 from irene.measuring.grid import grid_calls
+from irene.measuring.measured import measured_cases
 from irene.measuring.plan import PrimitiveCase, read_plan_file, save_primitive_cases
 from irene.measuring.resizing import resized_calls
 from irene.measuring.shortening import shorten
@@ -44,7 +45,8 @@ class _Found:
 def harvest(plan_path: Path) -> list[PrimitiveCase]:
     """The primitive cases of a plan's [harvest] table: models x workloads x dtypes, a grid, and energy quotas.
 
-    Of random calls, those that physics allows to be shorter than its `shortest_s` are left out.
+    Of random calls, those that physics allows to be shorter than its `shortest_s` are left out. Its `measured` names
+    how many calls of a kind to time once more, of those in the collections under `rows` (a path from the plan).
     """
     settings = read_plan_file(plan_path).get("harvest")
     if not isinstance(settings, dict) or not {"models", "workloads", "dtypes", "energy"} <= set(settings):
@@ -70,6 +72,8 @@ def harvest(plan_path: Path) -> list[PrimitiveCase]:
         for weights in ("hot", "cold") if _weight_bytes(item.call) >= _COLD_FROM_BYTES else ("hot",):
             cases.append(PrimitiveCase(item.call, weights, ",".join(sorted(item.families)), False, item.dtype))
     cases = limit_cases(cases, settings.get("most", {}), rng)
+    if measured := settings.get("measured", {}):
+        cases += measured_cases(plan_path.parent / settings["rows"], measured, rng)
     cases = choose_energy(cases, settings["energy"], spec, rng)
     return cases + [PrimitiveCase(call, "host", "", False, "bfloat16") for call in host.values()]
 

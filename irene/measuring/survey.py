@@ -1,8 +1,10 @@
 """A survey: very many random products, each profiled once: which kernel the library takes, and about how long it runs.
 
     python -m irene.measuring.survey data/h200/survey-1 300 1
+    python -m irene.measuring.survey data/h200/survey-3 220 3 hard
 
-draws products with seed 1 for 300 seconds and writes them beside a manifest. A survey teaches where a library changes
+draws products with seed 1 for 300 seconds and writes them beside a manifest; `hard` draws more of those whose times are
+worst known: float32 and TF32, and at most some thousand rows. A survey teaches where a library changes
 its kernels, which takes far more shapes than can be timed with care; it is no measurement to be judged by.
 """
 
@@ -13,6 +15,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -28,10 +31,10 @@ from irene.measuring.machine import GpuMachine
 from irene.measuring.replaying import resolve_operator
 from irene.measuring.targets import set_precision
 from irene.primitives.call import Call, TensorSpec
+from irene.primitives.shapes import gemm_shape
 from irene.primitives.work import count_work
 
 SORTS = {"linear": 6, "uneven": 2, "product": 2}
-SHARES = {"bfloat16": 35, "float16": 10, "float32": 27, "tf32": 28}
 # The first run warms the library's choice up; the last two say how well one agrees with the next.
 _RUNS = 3
 _AT_ONCE = 400
@@ -40,8 +43,27 @@ _REPEATED = 50
 # Elements of the random numbers that all operands are views of: the longest drawn tensor fits.
 _POOL_ELEMENTS = 2_500_000_000
 _ALIGNMENT = 512  # elements: operands start where an allocation could
-# Most drawn products are launch-bound, and all of those alike: a few of them are enough.
-_SHORT_S, _SHORT_SHARE = 5e-6, 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What is drawn: dtype modes by weight, and of products of a sort so many that the rest shows: a share of each.
+
+    Most drawn products are launch-bound, and all of those alike: `short_share` of those below `short_s` by physics are
+    enough. Where there are over `many_rows` rows, times are known best: `many_rows_share` of those.
+    """
+
+    shares: dict[str, int]
+    short_s: float
+    short_share: float
+    many_rows: int
+    many_rows_share: float
+
+
+DRAWS = {
+    "even": Draw({"bfloat16": 35, "float16": 10, "float32": 27, "tf32": 28}, 5e-6, 0.3, 2048, 1.0),
+    "hard": Draw({"bfloat16": 20, "float16": 8, "float32": 36, "tf32": 36}, 8e-6, 0.1, 2048, 0.3),
+}
 
 Profile = Callable[[Sequence[Callable[[], object]]], list[ProfiledCall]]
 
@@ -71,11 +93,15 @@ def survey(
     return rows
 
 
-def draw_products(rng: random.Random, spec: DeviceSpec) -> Iterator[Drawn]:
+def draw_products(draw: Draw, rng: random.Random, spec: DeviceSpec) -> Iterator[Drawn]:
     """Products for ever, as models of many sizes have them; few of those that hardly outlast a launch."""
-    for call, mode in grid_stream(SORTS, SHARES, rng):
-        if roofline_s(count_work(call), mode, spec) > _SHORT_S or rng.random() < _SHORT_SHARE:
-            yield call, mode
+    for call, mode in grid_stream(SORTS, draw.shares, rng):
+        if roofline_s(count_work(call), mode, spec) <= draw.short_s and rng.random() >= draw.short_share:
+            continue
+        # No draw where all are kept: surveys that were drawn before come out the same.
+        if draw.many_rows_share < 1 and gemm_shape(call).m > draw.many_rows and rng.random() >= draw.many_rows_share:
+            continue
+        yield call, mode
 
 
 def make_pool(device: torch.device, elements: int, seed: int) -> dict[str, torch.Tensor]:
@@ -122,16 +148,18 @@ def _row(call: Call, mode: str, profiled: ProfiledCall) -> SurveyRow | None:
 
 def main() -> None:
     directory, seconds, seed = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+    draw = sys.argv[4] if len(sys.argv) > 4 else "even"
     end_s = time.monotonic() + seconds
     machine, rng = GpuMachine(), random.Random(seed)
     pool = make_pool(machine.device, _POOL_ELEMENTS, seed)
-    drawn = draw_products(rng, load_device("h200"))
+    drawn = draw_products(DRAWS[draw], rng, load_device("h200"))
     rows = survey(drawn, end_s, pool, lambda runs: profile_calls(runs, machine.device), rng)
     directory.mkdir(parents=True, exist_ok=True)
     write_survey(rows, directory)
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     write_manifest(
-        directory, {"collection": directory.name, "runs": [{"date": date, "seed": seed, **machine.describe()}]}
+        directory,
+        {"collection": directory.name, "runs": [{"date": date, "seed": seed, "draw": draw, **machine.describe()}]},
     )
     print(f"{len(rows)} products: {directory}", file=sys.stderr)
 

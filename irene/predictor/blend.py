@@ -6,12 +6,13 @@ Trees follow the jumps where a library changes its kernel, a Gaussian process th
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from irene.predictor.fitted_once import FittedOnce
+from irene.predictor.rough_regressor import RoughRegressor
 from irene.predictor.smooth_regressor import MOST_POINTS, FloatArray, SmoothRegressor, fit_smooth
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ class Blend:
     trees: xgboost.Booster
     smooth: SmoothRegressor
     smooth_share: float
-    rough: xgboost.Booster | None = None
+    rough: RoughRegressor | None = None
 
     def predict(self, features: FloatArray) -> FloatArray:
         """The answer for each row of `features` (rows, columns), shape (rows,)."""
-        rough = 0.0 if self.rough is None else _ask(self.rough, features)
+        rough = 0.0 if self.rough is None else self.rough.predict(features)
         if self.rough is not None:
             features = np.column_stack([features, rough])
         from_trees = _ask(self.trees, features)
@@ -44,8 +45,7 @@ def _ask(trees: xgboost.Booster, features: FloatArray) -> FloatArray:
     return np.asarray(trees.inplace_predict(features), dtype=np.float64)
 
 
-_FITTED: OrderedDict[str, Blend] = OrderedDict()
-_MOST_FITTED = 100  # some megabytes each
+_FITTED: FittedOnce[Blend] = FittedOnce(100)  # some megabytes each
 # What a rough regressor leaves has no fine detail: more points cost time and make no difference to held-out sites.
 _POINTS_ON_ROUGH = 600
 
@@ -61,20 +61,15 @@ def fit_blend(
     known = [str(features.shape).encode(), features.tobytes(), target.tobytes()]
     known.append(f"{tree_settings} {smooth_share} {seed} {most_points}".encode())
     key = hashlib.sha256(b"".join(known)).hexdigest()
-    if key not in _FITTED:
-        _FITTED[key] = _fit_both(features, target, tree_settings, smooth_share, seed, most_points)
-        while len(_FITTED) > _MOST_FITTED:
-            _FITTED.popitem(last=False)
-    _FITTED.move_to_end(key)
-    return _FITTED[key]
+    return _FITTED.get(key, lambda: _fit_both(features, target, tree_settings, smooth_share, seed, most_points))
 
 
 def fit_blend_on(
-    rough: xgboost.Booster, features: FloatArray, target: FloatArray, tree_settings: dict[str, Any],
+    rough: RoughRegressor, features: FloatArray, target: FloatArray, tree_settings: dict[str, Any],
     smooth_share: float, seed: int = 0,
 ) -> Blend:  # fmt: skip
     """A blend of what a `rough` regressor, fitted on the same columns and on other rows, leaves of `target` (rows,)."""
-    answer = _ask(rough, features)
+    answer = rough.predict(features)
     seen = np.column_stack([features, answer])
     rest = fit_blend(seen, target - answer, tree_settings, smooth_share, seed, _POINTS_ON_ROUGH)
     return replace(rest, rough=rough)

@@ -1,6 +1,6 @@
 """A blend as bytes and back: trees in XGBoost's own format, the smooth regressor as named arrays in single precision.
 
-The rough regressor under a blend, where it has one, is a third file.
+The rough regressor under a blend, where it has one, is a third file, compressed.
 
 Data, never pickles: arrays are read with pickling off, and anything but exactly the expected ones is refused.
 """
@@ -16,13 +16,14 @@ import numpy as np
 
 from irene.errors import BadInput
 from irene.predictor.blend import Blend
+from irene.predictor.rough_regressor import rough_from_bytes, rough_to_bytes
 from irene.predictor.smooth_regressor import SmoothRegressor
 
 if TYPE_CHECKING:
     import xgboost
 
 SUFFIXES = (".ubj", ".npz")
-ROUGH_SUFFIX = ".rough.ubj"
+ROUGH_SUFFIX = ".rough.ubj.gz"
 _STORED = {"columns": "int32", "centre": "float64", "scale": "float64", "points": "float32", "weights": "float32"}
 _ARRAYS = tuple(field.name for field in fields(SmoothRegressor) if field.init)
 
@@ -34,7 +35,7 @@ def blend_to_bytes(name: str, blend: Blend) -> dict[str, bytes]:
     np.savez(buffer, allow_pickle=False, **stored)
     files = {f"{name}{SUFFIXES[0]}": bytes(blend.trees.save_raw("ubj")), f"{name}{SUFFIXES[1]}": buffer.getvalue()}
     if blend.rough is not None:
-        files[name + ROUGH_SUFFIX] = bytes(blend.rough.save_raw("ubj"))
+        files[name + ROUGH_SUFFIX] = rough_to_bytes(blend.rough)
     return files
 
 
@@ -43,7 +44,7 @@ def blend_from_bytes(name: str, files: Mapping[str, bytes], smooth_share: float,
     rough = files.get(name + ROUGH_SUFFIX)
     trees, arrays = (files[name + suffix] for suffix in SUFFIXES)
     smooth = _smooth(name, arrays, columns + (rough is not None))
-    return Blend(_booster(trees), smooth, smooth_share, None if rough is None else _booster(rough))
+    return Blend(_booster(trees), smooth, smooth_share, None if rough is None else rough_from_bytes(rough))
 
 
 def _booster(raw: bytes) -> xgboost.Booster:

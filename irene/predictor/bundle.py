@@ -1,7 +1,8 @@
 """A predictor on disk: a folder with `bundle.json` and two files a regressor. Data, never pickles.
 
-Trees are in XGBoost's own format (.ubj), smooth regressors arrays (.npz). The JSON is strict: a newer schema, an
-unknown or a missing key at any level, a value of another type, or a file whose checksum differs is an error.
+Trees are in XGBoost's own format (.ubj, large ones compressed), smooth regressors arrays (.npz). The JSON is strict: a
+newer schema, an unknown or a missing key at any level, a value of another type, or a file whose checksum differs is an
+error.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import TERMS, RuntimeModel
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SHIPPED = Path(__file__).parent / "bundles"
 _TIME, _POWER = "time-", "power-"
 _KEYS = (
@@ -75,7 +76,11 @@ def save_bundle(predictor: Predictor, folder: str | Path) -> Path:
     text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in (*folder.glob("*.ubj"), *folder.glob("*.npz")):  # of a bundle that had other regressors
+        for stale in (
+            *folder.glob("*.ubj"),
+            *folder.glob("*.ubj.gz"),
+            *folder.glob("*.npz"),
+        ):  # of a bundle that had other regressors
             stale.unlink()
         for file, raw in files.items():
             (folder / file).write_bytes(raw)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,7 @@ from irene.predictor.attention_power import ATTENTION_REGRESSORS, attention_powe
 from irene.predictor.blend import Blend, fit_blend, fit_blend_on
 from irene.predictor.leaf_table import REGRESSORS, FloatArray, LeafTable
 from irene.predictor.power_features import power_matrix
-
-if TYPE_CHECKING:
-    import xgboost
+from irene.predictor.rough_regressor import RoughRegressor
 
 _TIME_SETTINGS: dict[str, Any] = {
     "n_estimators": 250, "max_depth": 5, "learning_rate": 0.1, "max_bin": 64, "subsample": 0.8,
@@ -114,7 +112,7 @@ class LeafModel:
 
 def fit_leaf_model(
     timed: LeafTable, timed_s: FloatArray, metered: LeafTable, metered_s: FloatArray, metered_w: FloatArray,
-    burst_s: FloatArray, spec: DeviceSpec, seed: int = 0, surveyed: Mapping[str, xgboost.Booster] = _NO_SURVEY,
+    burst_s: FloatArray, spec: DeviceSpec, seed: int = 0, surveyed: Mapping[str, RoughRegressor] = _NO_SURVEY,
 ) -> LeafModel:  # fmt: skip
     """Fit time on `timed` (burst seconds); power and stretch on `metered` (window seconds, watts, burst seconds).
 
@@ -140,7 +138,7 @@ def fit_leaf_model(
 
 
 def fit_time(
-    regressor: str, features: FloatArray, target: FloatArray, seed: int = 0, surveyed: xgboost.Booster | None = None
+    regressor: str, features: FloatArray, target: FloatArray, seed: int = 0, surveyed: RoughRegressor | None = None
 ) -> Blend:
     """One regressor of time on `features` (rows, columns) and log ratios to the base time, shape (rows,)."""
     share = _SMOOTH_SHARES.get(regressor, _FEW_ROWS_SMOOTH_SHARE)

@@ -83,14 +83,14 @@ class LeafTable:
         """
         known = _known_rows(regressor, self.spec)
         keys = [(self.calls[i], self.dtypes[i], bool(self.cold[i])) for i in members]
-        new = [place for place, key in enumerate(keys) if key not in known]
+        rows = [known.get(key) for key in keys]
+        new = [place for place, row in enumerate(rows) if row is None]
         if len(known) + len(new) > _MOST_KNOWN_ROWS:
             known.clear()
-            new = list(range(len(keys)))
         if new:
-            computed = self.compute_matrix(regressor, members[new])
-            known.update(zip([keys[place] for place in new], computed, strict=True))
-        return np.array([known[key] for key in keys]).reshape(len(keys), len(matrix_names(regressor)))
+            for place, row in zip(new, self.compute_matrix(regressor, members[new]), strict=True):
+                rows[place] = known[keys[place]] = row
+        return np.array(rows, dtype=np.float64).reshape(len(keys), len(matrix_names(regressor)))
 
     def compute_matrix(self, regressor: str, members: NDArray[np.int64]) -> FloatArray:
         """As `matrix`, but nothing is remembered."""
@@ -98,7 +98,7 @@ class LeafTable:
         kinds, base_s = np.array([self.kinds[i] for i in members]), self.base_s[members]
         own = [
             np.log2(base_s), self.cold[members], *(kinds == kind for kind in KINDS),
-            np.isin(dtypes, HALF_DTYPES), np.array(dtypes) == "tf32",
+            np.isin(dtypes, HALF_DTYPES), np.array(dtypes) == "tf32", np.array(dtypes) == "float16",
         ]  # fmt: skip
         operators = np.array([_operator_features(call.name) for call in calls], dtype=np.float64)
         more = [columns(calls, dtypes, base_s, self.spec) for _, columns in _more(regressor)]
@@ -108,7 +108,7 @@ class LeafTable:
 
 def matrix_names(regressor: str) -> tuple[str, ...]:
     """Column names of `LeafTable.matrix`; their order is part of a saved bundle."""
-    own = ("log2_base_s", "is_cold", *(f"kind_{kind}" for kind in KINDS), "is_half", "is_tf32")
+    own = ("log2_base_s", "is_cold", *(f"kind_{kind}" for kind in KINDS), "is_half", "is_tf32", "is_float16")
     names = (*feature_names(_FAMILY_KIND[_family_of(regressor)]), *own, *(f"operator_{name}" for name in _OPERATORS))
     return (*names, *(name for added, _ in _more(regressor) for name in added))
 

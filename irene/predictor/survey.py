@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,33 +20,30 @@ from numpy.typing import NDArray
 
 from irene.dataset.surveys import load_surveys
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.blend import fit_trees
-from irene.predictor.leaf_table import FloatArray, effective_dtype, make_table
+from irene.predictor.fitted_once import FittedOnce
+from irene.predictor.leaf_table import effective_dtype, make_table
+from irene.predictor.rough_regressor import RoughRegressor, fit_rough
 from irene.primitives.call import read_signature
 from irene.primitives.sites import Site, site_of_call
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xgboost
 
 _DTYPES = {"gemm-half": ("bfloat16", "float16"), "gemm-tf32": ("tf32",), "gemm-single": ("float32",)}
-# Of a set of kernels: enough that more make next to no difference to what is left after the timings.
-_MOST_ROWS = 50_000
+_MOST_ROWS = 200_000  # of a set of kernels: what training has time for
 _AT_ONCE = 5_000
-_SETTINGS: dict[str, Any] = {
-    "n_estimators": 400, "max_depth": 7, "learning_rate": 0.12, "max_bin": 64, "subsample": 0.8,
-    "colsample_bytree": 0.5, "min_child_weight": 2.0,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SurveyedKernels:
-    """Products of one set of kernels: `features` (rows, columns), `target` and `sites` (rows,).
+    """Products of one set of kernels: `features` (rows, columns), `log_clock`, `target` and `sites` (rows,).
 
-    `target` is the log of the time over the base time; `sites` are `site_key` of each product.
+    `log_clock` is the log of the clock over the full one, NaN where it was not read; `target` the log of the time over
+    the base time; `sites` are `site_key` of each product.
     """
 
     features: NDArray[np.float32]
+    log_clock: NDArray[np.float32]
     target: NDArray[np.float32]
     sites: NDArray[np.int64]
 
@@ -70,8 +66,9 @@ class Survey:
     def _keep(self, keep: Mapping[str, NDArray[np.bool_]]) -> Survey:
         return Survey(
             {
-                name: SurveyedKernels(part.features[keep[name]], part.target[keep[name]], part.sites[keep[name]])
+                name: SurveyedKernels(part.features[kept], part.log_clock[kept], part.target[kept], part.sites[kept])
                 for name, part in self.kernels.items()
+                for kept in (keep[name],)
             }
         )
 
@@ -84,7 +81,7 @@ def site_key(site: Site) -> int:
 def gather_survey(directory: str | Path, rows: pd.DataFrame, spec: DeviceSpec) -> Survey | None:
     """The surveys at or below `directory` without the calls of `rows`, measured ones; None if there is none.
 
-    Of each set of kernels at most 50,000 products, drawn at random, always the same ones. Takes half a minute.
+    Of each set of kernels at most 200,000 products, drawn at random, always the same ones. Takes a minute.
     """
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
@@ -98,12 +95,25 @@ def gather_survey(directory: str | Path, rows: pd.DataFrame, spec: DeviceSpec) -
             drawn[name] = own.iloc[np.sort(order)]
     if not drawn:
         return None
-    columns = [[list(own[name]) for name in ("signature", "dtype", "duration_s")] for own in drawn.values()]
-    parts = Parallel(n_jobs=2)(delayed(_tabulate)(n, *own, spec) for n, own in zip(drawn, columns, strict=True))
-    return Survey(dict(zip(drawn, parts, strict=True)))
+    chunks = [
+        (name, own.iloc[at : at + _AT_ONCE]) for name, own in drawn.items() for at in range(0, len(own), _AT_ONCE)
+    ]
+    parts = Parallel(n_jobs=2)(delayed(_tabulate)(name, *_lists(chunk), spec) for name, chunk in chunks)
+    return Survey(
+        {name: _join([part for (of, _), part in zip(chunks, parts, strict=True) if of == name]) for name in drawn}
+    )
 
 
-def fit_surveyed(survey: Survey, seed: int = 0) -> dict[str, xgboost.Booster]:
+def _lists(chunk: pd.DataFrame) -> list[list[Any]]:
+    return [list(chunk[name]) for name in ("signature", "dtype", "duration_s", "sm_clock_hz")]
+
+
+def _join(parts: Sequence[SurveyedKernels]) -> SurveyedKernels:
+    columns = ([getattr(part, field.name) for part in parts] for field in fields(SurveyedKernels))
+    return SurveyedKernels(*map(np.concatenate, columns))
+
+
+def fit_surveyed(survey: Survey, seed: int = 0) -> dict[str, RoughRegressor]:
     """A regressor of time for each set of kernels; fitted once for the same numbers, two side by side."""
     with ThreadPoolExecutor(2) as pool:
         fitted = pool.map(lambda part: _fit_once(part, seed), survey.kernels.values())
@@ -111,31 +121,25 @@ def fit_surveyed(survey: Survey, seed: int = 0) -> dict[str, xgboost.Booster]:
 
 
 def _tabulate(
-    regressor: str, signatures: list[str], dtypes: list[str], durations_s: list[float], spec: DeviceSpec
-) -> SurveyedKernels:
+    regressor: str, signatures: list[str], dtypes: list[str], durations_s: list[float], clocks_hz: list[float],
+    spec: DeviceSpec,
+) -> SurveyedKernels:  # fmt: skip
     calls = [read_signature(signature) for signature in signatures]
     modes = [effective_dtype(call, dtype) for call, dtype in zip(calls, dtypes, strict=True)]
     table = make_table(calls, modes, [False] * len(calls), spec)
     members = np.flatnonzero(np.array(table.regressors, dtype=np.str_) == regressor)
-    blocks = [
-        table.compute_matrix(regressor, members[start : start + _AT_ONCE]).astype(np.float32)
-        for start in range(0, len(members), _AT_ONCE)
-    ]
+    features = table.compute_matrix(regressor, members).astype(np.float32)
     target = np.log(np.array(durations_s)[members] / table.base_s[members])
+    log_clock = np.log(np.array(clocks_hz, dtype=np.float64)[members] / spec.max_sm_clock_hz)
     sites = np.array([site_key(site_of_call(calls[at])) for at in members], dtype=np.int64)
-    return SurveyedKernels(np.vstack(blocks), target.astype(np.float32), sites)
+    return SurveyedKernels(features, log_clock.astype(np.float32), target.astype(np.float32), sites)
 
 
-_FITTED: OrderedDict[bytes, xgboost.Booster] = OrderedDict()
-_MOST_FITTED = 24  # some megabytes each
+_FITTED: FittedOnce[RoughRegressor] = FittedOnce(24)  # some megabytes each
 
 
-def _fit_once(part: SurveyedKernels, seed: int) -> xgboost.Booster:
-    known = (part.features.tobytes(), part.target.tobytes(), str(seed).encode())
-    key = hashlib.sha256(b"".join(known)).digest()
-    if key not in _FITTED:
-        features: FloatArray = part.features.astype(np.float64)
-        _FITTED[key] = fit_trees(features, part.target.astype(np.float64), _SETTINGS, seed)
-        while len(_FITTED) > _MOST_FITTED:
-            _FITTED.popitem(last=False)
-    return _FITTED[key]
+def _fit_once(part: SurveyedKernels, seed: int) -> RoughRegressor:
+    digest = hashlib.sha256(str(seed).encode())
+    for numbers in (part.features, part.log_clock, part.target):
+        digest.update(np.ascontiguousarray(numbers).data)
+    return _FITTED.get(digest.digest(), lambda: fit_rough(part.features, part.log_clock, part.target, seed))

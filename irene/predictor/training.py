@@ -8,6 +8,7 @@ those of a new architecture, not those of one that was learned by heart.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -67,15 +68,22 @@ def fit(
     spec = load_device(device)
     primitives = replace(gather_primitives(rows, spec), survey=survey)
     wholes = gather_wholes(rows, spec)
-    by_site = [fit_leaves(primitives.without_site_fold(fold), spec, seed) for fold in range(SITE_FOLDS)]
-    out_of_fold = _predict_wholes(primitives, wholes, spec, seed, fit_leaves)
+    data = [
+        *(primitives.without_site_fold(fold) for fold in range(SITE_FOLDS)),
+        *(primitives.without_family_fold(fold) for fold in range(FAMILY_FOLDS)),
+        primitives,
+    ]
+    with ThreadPoolExecutor(2) as pool:  # the libraries that fit let go of Python's lock
+        fitted = list(pool.map(lambda some: fit_leaves(some, spec, seed), data))
+    by_site, by_family, leaves = fitted[:SITE_FOLDS], fitted[SITE_FOLDS:-1], fitted[-1]
+    out_of_fold = _predict_wholes(by_family, wholes)
     host = _fit_host(rows, primitives, wholes)
     placed = _place_held_out(wholes, out_of_fold, host, spec)
     counts = f"{len(primitives.timed.calls)} timed and {len(primitives.metered.calls)} metered primitives"
     return Predictor(
         info=PredictorInfo(f"irene-{spec.name}", __version__, f"{counts}, {len(wholes)} modules and models"),
         spec=spec,
-        leaves=fit_leaves(primitives, spec, seed),
+        leaves=leaves,
         host=host,
         weights=fit_weights(_aggregation_cases(wholes, out_of_fold, host, spec), spec.context_idle_power_w),
         runtime=_fit_runtime(wholes, placed, spec),
@@ -84,16 +92,13 @@ def fit(
     )
 
 
-def _predict_wholes(
-    primitives: PrimitiveData, wholes: Sequence[MeasuredWhole], spec: DeviceSpec, seed: int, fit_leaves: FitLeaves
-) -> list[LeafValues]:
+def _predict_wholes(by_family: Sequence[LeafModel], wholes: Sequence[MeasuredWhole]) -> list[LeafValues]:
     """The leaves of each whole by regressors that have not seen its fold of families."""
     values: dict[int, LeafValues] = {}
-    for fold in range(FAMILY_FOLDS):
+    for fold, leaves in enumerate(by_family):
         members = [at for at, whole in enumerate(wholes) if family_fold(whole.family) % FAMILY_FOLDS == fold]
         if not members:
             continue
-        leaves = fit_leaves(primitives.without_family_fold(fold), spec, seed)
         together = leaves.predict(join_tables([wholes[at].leaves.table for at in members]))
         ends = np.cumsum([len(wholes[at].leaves.table.calls) for at in members])
         values |= zip(members, together.split(ends[:-1]), strict=True)

@@ -15,8 +15,9 @@ from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import load_device
 from irene.measuring.grid import dense, grid_stream
 from irene.measuring.kernel_traces import Kernel, ProfiledCall
-from irene.measuring.survey import SHARES, SORTS, draw_products, make_pool, survey
+from irene.measuring.survey import DRAWS, SORTS, draw_products, make_pool, survey
 from irene.primitives.call import Call, read_signature
+from irene.primitives.shapes import gemm_shape
 from irene.primitives.work import count_work
 
 LINEAR = Call(
@@ -78,11 +79,19 @@ def test_a_lost_launch_costs_its_chunk_only():
 
 def test_draws_are_mostly_longer_than_a_launch_and_of_every_dtype():
     spec = load_device("h200")
-    drawn = list(itertools.islice(draw_products(random.Random(0), spec), 400))
-    assert {mode for _, mode in drawn} == set(SHARES)
+    even = DRAWS["even"]
+    drawn = list(itertools.islice(draw_products(even, random.Random(0), spec), 400))
+    assert {mode for _, mode in drawn} == set(even.shares)
     long_ones = sum(roofline_s(count_work(call), mode, spec) > 5e-6 for call, mode in drawn)
-    plain = itertools.islice(grid_stream(SORTS, SHARES, random.Random(0)), 400)
+    plain = itertools.islice(grid_stream(SORTS, even.shares, random.Random(0)), 400)
     assert long_ones > 300 > sum(roofline_s(count_work(call), mode, spec) > 5e-6 for call, mode in plain)
+
+
+def test_a_hard_draw_has_fewer_of_many_rows_and_more_float32():
+    spec = load_device("h200")
+    even, hard = (list(itertools.islice(draw_products(d, random.Random(0), spec), 400)) for d in DRAWS.values())
+    for holds in (lambda call, _: gemm_shape(call).m <= 2048, lambda _, mode: mode in ("float32", "tf32")):
+        assert sum(holds(*drawn) for drawn in hard) > 1.15 * sum(holds(*drawn) for drawn in even)
 
 
 def test_a_survey_comes_back_as_it_was_written(tmp_path):
