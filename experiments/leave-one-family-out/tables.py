@@ -22,6 +22,7 @@ SHORT = {
 }  # fmt: skip
 TITLES = {
     "half_width_pct": "median half-width %", "coverage_pct": "coverage %", "standard_error_pct": "standard error %",
+    "of_medians_pct": "of medians over cards %",
     "site_mean_pct": "site mean %", "median_pct": "median %", "p90_pct": "p90 %", "bias_pct": "bias %",
     "share_pct": "share of the error %", "mean": "mean over seeds %", "min": "least %", "max": "most %", "met": "met?",
 }  # fmt: skip

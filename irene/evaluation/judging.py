@@ -66,6 +66,7 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
 
     Columns beside those that describe the case: `runs` (the most that one collection has), `kind` (of a primitive),
     `flop`, `roofline_s`, and `measured_` and `predicted_` of `energy_j`, `duration_s`, `power_w`; `low_j`, `high_j`;
+    `inside_share`, of the collections (cards) those whose own median lies between the two: an interval is for one card;
     the baselines `power_cap_roofline_j`, `flop_proportional_j` (fitted on `training_rows` alone) and `sum_of_leaves_j`
     (modules and models). Rows of CUDA events have times alone: those of a burst, before the power cap takes clocks
     away, so they are compared with the burst time that is predicted. Reference calls are left out, and calls that
@@ -96,6 +97,10 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
         *predicted[index], bounds[index] = _predict_tree(predictor, tree, median_run(cases.iloc[index : index + 1]))
     for place, name in enumerate(_PREDICTED):
         judged[name] = predicted[:, place]
+    judged["inside_share"] = [
+        np.mean([low_j <= energy_j <= high_j for energy_j in each])
+        for each, low_j, high_j in zip(cases["energies_j"], judged["low_j"], judged["high_j"], strict=True)
+    ]
     judged["predicted_bound"] = bounds
     judged["predicted_power_w"] = judged["predicted_energy_j"] / judged["predicted_duration_s"]
     judged["power_cap_roofline_j"] = power_cap_roofline_j(judged, spec)
@@ -117,7 +122,7 @@ def _predict_tree(predictor: Judged, tree: ModelTree, run: RuntimeFeatures | Non
 
 
 def _label_once(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a (case, method): the median over collections of the medians over repeats."""
+    """One row a (case, method): the median over collections of the medians over repeats, `energies_j` all of these."""
     labels = label_cases(rows)
     groups = labels.groupby(["case", "method"], sort=False)
     cases = groups.head(1).set_index(["case", "method"])
@@ -125,4 +130,5 @@ def _label_once(rows: pd.DataFrame) -> pd.DataFrame:
     for name in _MEASURED:
         cases[name] = medians[name]
     cases["runs"] = groups["repeats"].max()
+    cases["energies_j"] = groups["energy_j"].agg(tuple)
     return cases.reset_index()

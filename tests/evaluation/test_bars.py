@@ -16,6 +16,7 @@ def judged(off: float = 1.0) -> pd.DataFrame:
         "execution": "eager", "gpu_utilization_pct": 99.0, "family": "bert", "measured_energy_j": 10.0,
         "predicted_energy_j": 10.0 * off, "watched_energy_j": 10.0 * off, "measured_duration_s": 1e-3,
         "predicted_duration_s": 1e-3 * off, "low_j": 9.0, "high_j": 11.0,
+        "inside_share": 1.0,
     }  # fmt: skip
     groups: list[dict[str, object]] = [{"level": level} for level in ("model", "module")]
     groups += [{"execution": "cuda_graph"}, {"gpu_utilization_pct": 40.0}]

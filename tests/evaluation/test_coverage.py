@@ -14,7 +14,9 @@ def intervals(**columns: object) -> pd.DataFrame:
         "held_out": "family", "level": "model", "execution": "eager", "gpu_utilization_pct": 99.0, "family": "bert",
         "measured_energy_j": 10.0, "predicted_energy_j": 10.0, "low_j": 8.0, "high_j": 12.0,
     }  # fmt: skip
-    return pd.DataFrame({**base, **columns})
+    frame = pd.DataFrame({**base, **columns})
+    inside = frame["measured_energy_j"].between(frame["low_j"], frame["high_j"]).astype(float)
+    return frame.assign(inside_share=columns.get("inside_share", inside))
 
 
 def test_one_table_by_hand() -> None:
@@ -33,6 +35,12 @@ def test_one_table_by_hand() -> None:
     assert table.loc[("eager", "GPU-bound"), "coverage_pct"] == pytest.approx(200 / 3)
     assert table.loc[("eager", "GPU-bound"), "families"] == 2
     assert table["half_width_pct"].tolist() == [20.0, 20.0, 80.0, 15.0]
+
+
+def test_a_card_outside_counts_by_its_share() -> None:
+    judged = intervals(family=["bert", "t5"], inside_share=[0.5, 1.0])
+    row = tabulate_coverage(judged).iloc[0]
+    assert row["coverage_pct"] == 75.0 and row["of_medians_pct"] == 100.0
 
 
 def test_the_error_is_that_of_drawing_families() -> None:

@@ -21,6 +21,7 @@ def test_medians_of_repeats_then_of_collections() -> None:
     (case,) = judge(Constant(), rows, rows, SPEC).to_dict("records")
     assert case["measured_energy_j"] == 3.0 and case["predicted_energy_j"] == 1.0  # c: 2 J, d: 4 J
     assert case["kind"] == "gemm" and case["flop"] == 1024 and case["runs"] == 3
+    assert (case["low_j"], case["high_j"], case["inside_share"]) == (0.5, 2.0, 0.5)  # c lies inside, d does not
 
 
 def test_every_level_gets_its_own_prediction() -> None:

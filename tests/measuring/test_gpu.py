@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import random
+import statistics
+import time
 
 import pytest
 import torch
 
 from irene.measuring.host_costs import measure_module_call
+from irene.measuring.kernel_traces import profile_calls
 from irene.measuring.machine import GpuMachine
 from irene.measuring.plan import ModelCase, PrimitiveCase
 from irene.measuring.replaying import count_copies
+from irene.measuring.survey import make_pool, survey
 from irene.measuring.window import measure_window
 from irene.model_tree.tree import Workload
 from irene.primitives.attention import attention_backend
@@ -59,6 +64,19 @@ def test_heavy_work_before_does_not_slow_a_burst() -> None:
     after = machine.time_primitive(replay)
     assert math.isclose(after.duration_s, rested.duration_s, rel_tol=0.03)
     assert after.sm_clock_hz > 0.9 * machine.full_clock_hz
+
+
+def test_a_survey_times_as_a_burst_does_and_reads_the_clock() -> None:
+    machine, call = GpuMachine(), _linear(2048, 2048)
+    pool = make_pool(machine.device, 50_000_000, seed=0)
+    rows = survey(
+        iter([(call, "bfloat16")] * 20), time.monotonic() + 60, pool, lambda runs: profile_calls(runs, machine.device),
+        random.Random(0),
+    )  # fmt: skip
+    burst = machine.time_primitive(machine.prepare_primitive(PrimitiveCase(call, "hot", "", False, "bfloat16"), seed=0))
+    assert len(rows) == 20 and all(row.kernel and row.blocks > 0 for row in rows)
+    assert math.isclose(statistics.median(row.duration_s for row in rows), burst.duration_s, rel_tol=0.15)
+    assert all(0.6 < row.sm_clock_hz / machine.full_clock_hz < 1.02 for row in rows)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
