@@ -35,7 +35,7 @@ _POWER_SETTINGS: dict[str, Any] = {
 # How much of the answer is the Gaussian process's, chosen with whole sites held out: more where rows are few, as for
 # attention, convolutions and grouped products with some hundreds each.
 _SMOOTH_SHARES = {
-    "gemm-half": 0.4, "gemm-tf32": 0.6, "gemm-single": 0.6, "vector-pointwise": 0.75, "vector-rowwise": 0.5
+    "gemm-half": 0.4, "gemm-tf32": 0.4, "gemm-single": 0.4, "vector-pointwise": 0.75, "vector-rowwise": 0.5
 }  # fmt: skip
 _FEW_ROWS_SMOOTH_SHARE = 0.75
 _POWER_SMOOTH_SHARE = 0.5
