@@ -44,7 +44,7 @@ def blend_from_bytes(name: str, files: Mapping[str, bytes], smooth_share: float,
     rough = files.get(name + ROUGH_SUFFIX)
     trees, arrays = (files[name + suffix] for suffix in SUFFIXES)
     smooth = _smooth(name, arrays, columns + (rough is not None))
-    return Blend(_booster(trees), smooth, smooth_share, None if rough is None else rough_from_bytes(rough))
+    return Blend(_booster(trees), smooth, smooth_share, None if rough is None else rough_from_bytes(rough, columns))
 
 
 def _booster(raw: bytes) -> xgboost.Booster:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,17 +74,17 @@ def rough_to_bytes(rough: RoughRegressor) -> bytes:
     return gzip.compress(bytes(bare.save_raw("ubj")), mtime=0)
 
 
-def rough_from_bytes(raw: bytes) -> RoughRegressor:
-    """What was saved. Raises ValueError, or XGBoost's own error, which is one, if it is not one."""
+def rough_from_bytes(raw: bytes, columns: int) -> RoughRegressor:
+    """What was saved, for rows of `columns` features. Raises ValueError (XGBoost's own is one) if it is not one."""
     import xgboost
 
     trees = xgboost.Booster()
     try:
         trees.load_model(bytearray(gzip.decompress(raw)))
-    except (OSError, EOFError) as error:
-        raise ValueError(f"a regressor of a survey does not decompress: {error}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"a survey's regressor does not decompress: {error}") from None
     trees.set_param({"nthread": 1})
-    columns = np.array(json.loads(trees.attr(_COLUMNS) or "[]"), dtype=np.int64)
-    if not columns.size or columns.min() < 0 or trees.num_features() != len(columns) + 1:
-        raise ValueError(f"a regressor of a survey has {trees.num_features()} columns and names {columns.size}")
-    return RoughRegressor(trees, columns)
+    seen = np.array(json.loads(trees.attr(_COLUMNS) or "[]"), dtype=np.int64)
+    if trees.num_features() != len(seen) + 1 or not ((seen >= 0) & (seen < columns)).all():
+        raise ValueError(f"a survey's regressor does not fit {columns} features")
+    return RoughRegressor(trees, seen)

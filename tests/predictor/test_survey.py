@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from irene.hardware.spec import load_device
 from irene.predictor.blend_files import blend_from_bytes, blend_to_bytes
 from irene.predictor.leaf_model import fit_time
 from irene.predictor.leaf_table import make_table, matrix_names
+from irene.predictor.rough_regressor import fit_rough, rough_from_bytes, rough_to_bytes
 from irene.predictor.survey import Survey, fit_surveyed, gather_survey, site_key
 from irene.primitives.call import Call
 from irene.primitives.sites import site_of_call
@@ -64,6 +67,33 @@ def test_a_blend_on_a_survey_is_saved_whole(surveyed: Survey) -> None:
     blend = fit_time(REGRESSOR, features, target, surveyed=fit_surveyed(surveyed)[REGRESSOR])
     again = blend_from_bytes("time", blend_to_bytes("time", blend), blend.smooth_share, len(matrix_names(REGRESSOR)))
     assert np.array_equal(again.predict(features), blend.predict(features))
+
+
+def test_a_damaged_or_foreign_regressor_is_refused(surveyed: Survey) -> None:
+    rough = fit_surveyed(surveyed)[REGRESSOR]
+    raw = rough_to_bytes(rough)
+    assert raw == rough_to_bytes(rough_from_bytes(raw, len(matrix_names(REGRESSOR))))
+    middle = len(raw) // 2
+    for bad in (raw[:middle], raw[:middle] + b"\0\0\0\0" + raw[middle + 4 :], b"no trees", gzip.compress(b"no trees")):
+        with pytest.raises(ValueError):
+            rough_from_bytes(bad, len(matrix_names(REGRESSOR)))
+    with pytest.raises(ValueError, match="does not fit 5 features"):
+        rough_from_bytes(raw, 5)
+
+
+def test_times_are_predicted_for_the_full_clock() -> None:
+    """Made times that go as one over the clock, which only some rows know: the answer is the time at full clock."""
+    rng = np.random.default_rng(0)
+    features, log_clock = (
+        rng.random((4000, 3), dtype=np.float32),
+        np.log(rng.uniform(0.7, 1.0, 4000)).astype(np.float32),
+    )
+    features[:, 1] = 7.0  # the same in all rows
+    target = features[:, 0] - log_clock
+    rough = fit_rough(features, np.where(rng.random(4000) < 0.2, np.float32("nan"), log_clock), target)
+    assert rough.columns.tolist() == [0, 2]
+    error = rough.predict(features[:500].astype(float)) - features[:500, 0]
+    assert np.abs(error).mean() < 0.02 and (-log_clock).mean() > 0.15
 
 
 def test_calls_that_were_measured_are_left_out(tmp_path) -> None:

@@ -1,0 +1,39 @@
+"""What is fitted under one key is fitted once, also by threads that ask at the same time."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from irene.predictor.fitted_once import FittedOnce
+
+
+def test_threads_wait_for_the_one_that_fits() -> None:
+    fitted: FittedOnce[int] = FittedOnce(4)
+    asked, calls = threading.Barrier(4), []
+
+    def fit() -> int:
+        calls.append(1)
+        return len(calls)
+
+    def ask(_: int) -> int:
+        asked.wait(5)
+        return fitted.get("same", fit)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(4))) == [1, 1, 1, 1]
+
+
+def test_the_oldest_goes_first_and_one_that_was_asked_for_again_stays() -> None:
+    fitted: FittedOnce[int] = FittedOnce(2)
+    assert [fitted.get(key, lambda: 1) for key in "abac"] == [1, 1, 1, 1]
+    assert fitted.get("a", lambda: 2) == 1 and fitted.get("b", lambda: 2) == 2
+
+
+def test_a_fit_that_fails_is_tried_again() -> None:
+    fitted: FittedOnce[int] = FittedOnce(2)
+    with pytest.raises(ZeroDivisionError):
+        fitted.get("a", lambda: 1 // 0)
+    assert fitted.get("a", lambda: 3) == 3
