@@ -7,7 +7,7 @@ those of a new architecture, not those of one that was learned by heart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -68,15 +68,16 @@ def fit(
     spec = load_device(device)
     primitives = replace(gather_primitives(rows, spec), survey=survey)
     wholes = gather_wholes(rows, spec)
+    family_folds = sorted({family_fold(whole.family) % FAMILY_FOLDS for whole in wholes})
     data = [
         *(primitives.without_site_fold(fold) for fold in range(SITE_FOLDS)),
-        *(primitives.without_family_fold(fold) for fold in range(FAMILY_FOLDS)),
+        *(primitives.without_family_fold(fold) for fold in family_folds),
         primitives,
     ]
     with ThreadPoolExecutor(2) as pool:  # the libraries that fit let go of Python's lock
         fitted = list(pool.map(lambda some: fit_leaves(some, spec, seed), data))
-    by_site, by_family, leaves = fitted[:SITE_FOLDS], fitted[SITE_FOLDS:-1], fitted[-1]
-    out_of_fold = _predict_wholes(by_family, wholes)
+    by_site, leaves = fitted[:SITE_FOLDS], fitted[-1]
+    out_of_fold = _predict_wholes(dict(zip(family_folds, fitted[SITE_FOLDS:-1], strict=True)), wholes)
     host = _fit_host(rows, primitives, wholes)
     placed = _place_held_out(wholes, out_of_fold, host, spec)
     counts = f"{len(primitives.timed.calls)} timed and {len(primitives.metered.calls)} metered primitives"
@@ -92,13 +93,11 @@ def fit(
     )
 
 
-def _predict_wholes(by_family: Sequence[LeafModel], wholes: Sequence[MeasuredWhole]) -> list[LeafValues]:
+def _predict_wholes(by_fold: Mapping[int, LeafModel], wholes: Sequence[MeasuredWhole]) -> list[LeafValues]:
     """The leaves of each whole by regressors that have not seen its fold of families."""
     values: dict[int, LeafValues] = {}
-    for fold, leaves in enumerate(by_family):
+    for fold, leaves in by_fold.items():
         members = [at for at, whole in enumerate(wholes) if family_fold(whole.family) % FAMILY_FOLDS == fold]
-        if not members:
-            continue
         together = leaves.predict(join_tables([wholes[at].leaves.table for at in members]))
         ends = np.cumsum([len(wholes[at].leaves.table.calls) for at in members])
         values |= zip(members, together.split(ends[:-1]), strict=True)
