@@ -151,7 +151,7 @@ def test_train_leaves_the_reserve_out(rows: pd.DataFrame, tmp_path: Path, monkey
     every = pd.concat([rows, reserved])
     every.attrs |= rows.attrs
     monkeypatch.setattr("irene.dataset.store.load_rows", lambda _: every)
-    folder = train("data", tmp_path / "bundle")
+    folder = train(tmp_path, tmp_path / "bundle")  # no survey lies there
     assert re.search("12 modules and models", (folder / "bundle.json").read_text())
 
 
