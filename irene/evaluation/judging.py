@@ -66,7 +66,8 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
 
     Columns beside those that describe the case: `runs` (the most that one collection has), `kind` (of a primitive),
     `flop`, `roofline_s`, and `measured_` and `predicted_` of `energy_j`, `duration_s`, `power_w`; `low_j`, `high_j`;
-    `inside_share`, of the collections (cards) those whose own median lies between the two: an interval is for one card;
+    `inside_share`, of the collections (cards) those whose own median lies between the two (an interval is for one card;
+    NaN where no energy was measured);
     the baselines `power_cap_roofline_j`, `flop_proportional_j` (fitted on `training_rows` alone) and `sum_of_leaves_j`
     (modules and models). Rows of CUDA events have times alone: those of a burst, before the power cap takes clocks
     away, so they are compared with the burst time that is predicted. Reference calls are left out, and calls that
@@ -98,7 +99,7 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
     for place, name in enumerate(_PREDICTED):
         judged[name] = predicted[:, place]
     judged["inside_share"] = [
-        np.mean([low_j <= energy_j <= high_j for energy_j in each])
+        np.mean([low_j <= energy_j <= high_j for energy_j in each if not np.isnan(energy_j)] or np.nan)
         for each, low_j, high_j in zip(cases["energies_j"], judged["low_j"], judged["high_j"], strict=True)
     ]
     judged["predicted_bound"] = bounds

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 
 from irene.measuring.plan import PrimitiveCase
-from irene.primitives.call import Call
+from irene.primitives.call import read_signature
 from irene.primitives.kinds import kind_of
 
 # Shorter calls are not judged: a launch's own time is too large a part of theirs.
@@ -24,7 +23,7 @@ def measured_cases(directory: Path, most: dict[str, int], rng: random.Random) ->
     by_kind: dict[str, list[PrimitiveCase]] = {kind: [] for kind in most}
     columns = (timed["signature"], timed["weights"], timed["families"], timed["dtype"])
     for signature, weights, families, dtype in zip(*columns, strict=True):
-        call = Call.from_json(json.loads(signature))
+        call = read_signature(signature)
         if (kind := kind_of(call)) in by_kind:
             by_kind[kind].append(PrimitiveCase(call, weights, families, False, dtype))
     return [case for kind, cases in by_kind.items() for case in rng.sample(cases, min(most[kind], len(cases)))]

@@ -47,10 +47,10 @@ _ALIGNMENT = 512  # elements: operands start where an allocation could
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What is drawn: dtype modes by weight, and of products of a sort so many that the rest shows: a share of each.
+    """What is drawn: dtype modes by weight (`shares`), and which products of a mode are kept.
 
-    Most drawn products are launch-bound, and all of those alike: `short_share` of those below `short_s` by physics are
-    enough. Where there are over `many_rows` rows, times are known best: `many_rows_share` of those.
+    Most drawn products are launch-bound, and all of those alike: of those below `short_s` by physics `short_share` is
+    kept. With over `many_rows` rows times are known best: of those `many_rows_share` is kept.
     """
 
     shares: dict[str, int]

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,10 @@ class SurveyedKernels:
     target: NDArray[np.float32]
     sites: NDArray[np.int64]
 
+    def take(self, keep: NDArray[np.bool_]) -> SurveyedKernels:
+        """The products where `keep` is true."""
+        return SurveyedKernels(*(getattr(self, column.name)[keep] for column in fields(self)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
@@ -64,13 +68,7 @@ class Survey:
         return self._keep({name: part.sites % folds != fold for name, part in self.kernels.items()})
 
     def _keep(self, keep: Mapping[str, NDArray[np.bool_]]) -> Survey:
-        return Survey(
-            {
-                name: SurveyedKernels(part.features[kept], part.log_clock[kept], part.target[kept], part.sites[kept])
-                for name, part in self.kernels.items()
-                for kept in (keep[name],)
-            }
-        )
+        return Survey({name: part.take(keep[name]) for name, part in self.kernels.items()})
 
 
 def site_key(site: Site) -> int:
@@ -98,14 +96,10 @@ def gather_survey(directory: str | Path, rows: pd.DataFrame, spec: DeviceSpec) -
     chunks = [
         (name, own.iloc[at : at + _AT_ONCE]) for name, own in drawn.items() for at in range(0, len(own), _AT_ONCE)
     ]
-    parts = Parallel(n_jobs=2)(delayed(_tabulate)(name, *_lists(chunk), spec) for name, chunk in chunks)
+    parts = Parallel(n_jobs=2)(delayed(_tabulate)(name, chunk, spec) for name, chunk in chunks)
     return Survey(
         {name: _join([part for (of, _), part in zip(chunks, parts, strict=True) if of == name]) for name in drawn}
     )
-
-
-def _lists(chunk: pd.DataFrame) -> list[list[Any]]:
-    return [list(chunk[name]) for name in ("signature", "dtype", "duration_s", "sm_clock_hz")]
 
 
 def _join(parts: Sequence[SurveyedKernels]) -> SurveyedKernels:
@@ -120,17 +114,14 @@ def fit_surveyed(survey: Survey, seed: int = 0) -> dict[str, RoughRegressor]:
         return dict(zip(survey.kernels, fitted, strict=True))
 
 
-def _tabulate(
-    regressor: str, signatures: list[str], dtypes: list[str], durations_s: list[float], clocks_hz: list[float],
-    spec: DeviceSpec,
-) -> SurveyedKernels:  # fmt: skip
-    calls = [read_signature(signature) for signature in signatures]
-    modes = [effective_dtype(call, dtype) for call, dtype in zip(calls, dtypes, strict=True)]
+def _tabulate(regressor: str, products: pd.DataFrame, spec: DeviceSpec) -> SurveyedKernels:
+    calls = [read_signature(signature) for signature in products["signature"]]
+    modes = [effective_dtype(call, dtype) for call, dtype in zip(calls, products["dtype"], strict=True)]
     table = make_table(calls, modes, [False] * len(calls), spec)
     members = np.flatnonzero(np.array(table.regressors, dtype=np.str_) == regressor)
     features = table.compute_matrix(regressor, members).astype(np.float32)
-    target = np.log(np.array(durations_s)[members] / table.base_s[members])
-    log_clock = np.log(np.array(clocks_hz, dtype=np.float64)[members] / spec.max_sm_clock_hz)
+    target = np.log(products["duration_s"].to_numpy()[members] / table.base_s[members])
+    log_clock = np.log(products["sm_clock_hz"].to_numpy(dtype=np.float64)[members] / spec.max_sm_clock_hz)
     sites = np.array([site_key(site_of_call(calls[at])) for at in members], dtype=np.int64)
     return SurveyedKernels(features, log_clock.astype(np.float32), target.astype(np.float32), sites)
 

@@ -43,6 +43,7 @@ def test_every_level_gets_its_own_prediction() -> None:
     assert (window.low_j, window.high_j, window.weights) == (0.5, 2.0, "cold") and np.isnan(window.sum_of_leaves_j)
     assert (
         np.isnan(events.measured_energy_j)
+        and np.isnan(events.inside_share)
         and events.measured_duration_s == 7e-3
         and events.predicted_duration_s == 2e-3
     )

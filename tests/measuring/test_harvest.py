@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from irene.dataset.store import RowJournal
 from irene.errors import BadInput
 from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import load_device
 from irene.measuring.grid import DTYPE_SHARES, dense, grid_calls
 from irene.measuring.harvest import choose_energy, harvest, limit_cases, trace_calls
+from irene.measuring.measured import measured_cases
 from irene.measuring.plan import PrimitiveCase, load_primitive_cases
 from irene.measuring.replaying import resolve_operator
 from irene.measuring.resizing import resized_calls
@@ -27,6 +29,7 @@ from irene.primitives.kinds import kind_of
 from irene.primitives.work import count_work
 from irene.tracing import trace
 from irene.tracing.bundled_models import find_bundled
+from tests.evaluation.made_rows import gelu, linear, primitive_row
 from tests.tracing.tiny_models import tiny_config
 
 ROOT = Path(__file__).parents[2]
@@ -177,3 +180,15 @@ def test_at_most_so_many_of_a_kind() -> None:
     assert len(limit_cases(cases, {"gemm": 7}, random.Random(0))) == 7
     assert len(limit_cases(cases, {"other": 8}, random.Random(0))) == 8
     assert limit_cases(cases, {}, random.Random(0)) == cases
+
+
+def test_calls_that_were_timed_before_come_again(tmp_path: Path) -> None:
+    collection = tmp_path / "rows"
+    rows = [primitive_row(linear(width, 64, 64), "bert", None, duration_s=s) for width, s in ((8, 3e-5), (16, 1e-6))]
+    rows += [primitive_row(linear(32, 64, 64), "t5", 1.0, duration_s=3e-5), primitive_row(gelu(8), "t5", None)]
+    with RowJournal(collection) as journal:
+        for row in rows:
+            journal.append(row)
+    cases = measured_cases(collection, {"gemm": 9}, random.Random(0))
+    assert [(case.call, case.families, case.weights) for case in cases] == [(linear(8, 64, 64), "bert", "hot")]
+    assert not any(case.energy for case in cases)

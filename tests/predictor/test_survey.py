@@ -84,10 +84,8 @@ def test_a_damaged_or_foreign_regressor_is_refused(surveyed: Survey) -> None:
 def test_times_are_predicted_for_the_full_clock() -> None:
     """Made times that go as one over the clock, which only some rows know: the answer is the time at full clock."""
     rng = np.random.default_rng(0)
-    features, log_clock = (
-        rng.random((4000, 3), dtype=np.float32),
-        np.log(rng.uniform(0.7, 1.0, 4000)).astype(np.float32),
-    )
+    features = rng.random((4000, 3), dtype=np.float32)
+    log_clock = np.log(rng.uniform(0.7, 1.0, 4000)).astype(np.float32)
     features[:, 1] = 7.0  # the same in all rows
     target = features[:, 0] - log_clock
     rough = fit_rough(features, np.where(rng.random(4000) < 0.2, np.float32("nan"), log_clock), target)
