@@ -1,13 +1,12 @@
 """Leave one family out on the measured H200 rows: writes table.csv, table.md, cases.csv and the tables in README.md.
 
-python experiments/leave-one-family-out/run.py [--reserve] [--seeds 0 1 2] [--data data/h200]
+python experiments/leave-one-family-out/run.py [--reserve] [--seeds 0 1 2] [--data data/h200] [--jobs 2] [--keep FOLDER]
 python experiments/leave-one-family-out/run.py --learning-curve
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +29,7 @@ from tables import (
 
 from irene.dataset.store import load_rows
 from irene.dataset.summary import label_runs
-from irene.evaluation import judge_dataset
+from irene.evaluation import judge_seeds
 from irene.evaluation.bars import tabulate_bars
 from irene.evaluation.coverage import tabulate_coverage
 from irene.evaluation.error_table import tabulate_errors, to_markdown
@@ -52,6 +51,7 @@ def main() -> None:
     parser.add_argument("--reserve", action="store_true", help="judge the reserved families too: once per release")
     parser.add_argument("--learning-curve", action="store_true", help="only what more timings would buy")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="a folder of judged folds: a run that was stopped goes on")
     options = parser.parse_args()
 
     rows = load_rows(options.data)
@@ -61,11 +61,9 @@ def main() -> None:
         curve.to_csv(HERE / "learning-curve.csv", index=False, float_format="%.4g")
         write_between_marks(HERE / "README.md", write_table(curve), *marks("curve"))
         return
-    judged = {}
-    for seed in options.seeds:
-        print(f"seed {seed}", file=sys.stderr)
-        judged[seed] = judge_dataset(options.data, seed, reserve=options.reserve, jobs=options.jobs)
-        save_held_out(judged[seed], options.data, BUILD / f"held-out{f'-seed-{seed}' if seed else ''}.parquet", seed)
+    judged = judge_seeds(options.data, options.seeds, reserve=options.reserve, jobs=options.jobs, keep=options.keep)
+    for seed, cases in judged.items():
+        save_held_out(cases, options.data, BUILD / f"held-out{f'-seed-{seed}' if seed else ''}.parquet", seed)
     bars = write_standing(judged)
     table = write_errors(judged, tabulate_noise(rows.assign(run=label_runs(rows, options.data))))
     write_between_marks(ROOT / "README.md", write_bars(bars), *marks("bars"))

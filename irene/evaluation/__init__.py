@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from irene.evaluation.cross_validation import Fit
 
-__all__ = ["evaluate", "judge_dataset"]
+__all__ = ["evaluate", "judge_dataset", "judge_seeds"]
 
 
 def evaluate(dataset_dir: str | Path, seed: int = 0, *, reserve: bool = False) -> pd.DataFrame:
@@ -32,8 +34,20 @@ def judge_dataset(
 ) -> pd.DataFrame:  # fmt: skip
     """The judged cases behind `evaluate`: measured beside predicted, one row a case (`judge`, `cross_validate`).
 
+    See `judge_seeds` for what `fit`, `jobs` and `site_folds` are.
+    """
+    return judge_seeds(dataset_dir, [seed], reserve=reserve, fit=fit, jobs=jobs, site_folds=site_folds)[seed]
+
+
+def judge_seeds(
+    dataset_dir: str | Path, seeds: Sequence[int], *, reserve: bool = False, fit: Fit | None = None, jobs: int = 2,
+    site_folds: int = 5, keep: Path | None = None,
+) -> dict[int, pd.DataFrame]:  # fmt: skip
+    """As `judge_dataset`, for several seeds at once: by seed the judged cases.
+
     `fit` makes a predictor from rows and a seed, and from the survey where there is one (by default the one of
-    `irene.predictor.training`). Without `site_folds` no sites are held out.
+    `irene.predictor.training`). `jobs` processes work side by side. Without `site_folds` no sites are held out.
+    A folder `keep` holds what was judged so far, for a run that is stopped and started again.
     """
     from irene.dataset.store import load_rows
     from irene.dataset.summary import label_runs
@@ -44,6 +58,8 @@ def judge_dataset(
 
     rows = load_rows(dataset_dir)
     runs = label_runs(rows, dataset_dir)
-    survey = gather_survey(dataset_dir, rows, load_device("h200"))
-    judged = cross_validate(rows, seed, fit=fit, reserve=reserve, site_folds=site_folds, jobs=jobs, survey=survey)
-    return attach_noise(judged, rows.assign(run=runs))
+    survey = gather_survey(dataset_dir, rows, load_device("h200"), jobs)
+    judged = cross_validate(
+        rows, seeds, fit=fit, reserve=reserve, site_folds=site_folds, jobs=jobs, survey=survey, keep=keep
+    )
+    return {seed: attach_noise(cases, rows.assign(run=runs)) for seed, cases in judged.items()}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +16,10 @@ from irene.errors import BadDataset
 from irene.evaluation.judging import Judged, judge
 from irene.evaluation.splits import Fold, leave_one_family_out, leave_reserve_out, leave_sites_out, site_of
 from irene.hardware.spec import load_device
-from irene.predictor.survey import Survey
+from irene.predictor.fitted_once import share_fits
+from irene.predictor.survey import Survey, fit_ahead, list_fits
+from irene.predictor.training_data import SITE_FOLDS
+from irene.primitives.sites import Site
 
 Fit: TypeAlias = Callable[..., Judged]
 """Rows (columns of `Row`) and a seed -> a predictor; it gets training rows only.
@@ -27,55 +33,104 @@ FAMILY, SITE, RESERVE = "family", "site", "reserved family"
 
 def cross_validate(
     rows: pd.DataFrame,
-    seed: int = 0,
+    seeds: Sequence[int] = (0,),
     *,
     fit: Fit | None = None,
     reserve: bool = False,
     site_folds: int = 5,
     jobs: int = 2,
     survey: Survey | None = None,
-) -> pd.DataFrame:
-    """Judged cases (the columns of `judge`) of every fold; `held_out` says what the fold held out, `family` its name.
+    keep: Path | None = None,
+) -> dict[int, pd.DataFrame]:
+    """By seed the judged cases (the columns of `judge`) of every fold.
 
-    `held_out` is 'family': one family left out, all its cases judged, primitives, modules and models; 'site': whole
-    sites left out of the primitives (`family` is then the site), modules and models not used at all; with `reserve`,
-    also 'reserved family': fitted on all others. Look at those once per release: nothing may be chosen by them.
+    `held_out` says what a fold held out, `family` its name: 'family': one family left out, all its cases judged,
+    primitives, modules and models; 'site': whole sites left out of the primitives (`family` is then the site), modules
+    and models not used at all; with `reserve`, also 'reserved family': fitted on all others. Look at those once per
+    release: nothing may be chosen by them.
 
-    `fit` is by default `irene.predictor.training.fit`; `jobs` processes fit side by side. Raises `BadDataset` if there
-    is no fold.
+    `fit` is by default `irene.predictor.training.fit`; `jobs` processes work side by side, and share what they fit.
+    Folds that a folder `keep` holds are read from it, others are written there: it belongs to one dataset, one version
+    of the code and one `fit`. Raises `BadDataset` if there is no fold.
     """
     if fit is None:
         from irene.predictor import training
 
         fit = training.fit
-    folds = [(FAMILY, fold) for fold in leave_one_family_out(rows)]
-    folds += [(SITE, fold) for fold in leave_sites_out(rows, site_folds, seed)] if site_folds else []
-    folds += [(RESERVE, fold) for fold in leave_reserve_out(rows)] if reserve else []
-    if not folds:
-        raise BadDataset("No family can be held out: at least two families with rows of their own are needed.")
     plain = rows[list(ROW_FIELDS)]
-    tasks = _group_by_training(folds)
+    by_family = [(FAMILY, fold) for fold in leave_one_family_out(rows)]
+    by_family += [(RESERVE, fold) for fold in leave_reserve_out(rows)] if reserve else []
+    tasks = []
+    for seed in seeds:
+        # Sites first: they take longest.
+        by_site = [(SITE, fold) for fold in leave_sites_out(rows, site_folds, seed)] if site_folds else []
+        tasks += [(seed, group) for group in _group_by_training(by_site + by_family)]
+    if not tasks:
+        raise BadDataset("No family can be held out: at least two families with rows of their own are needed.")
     if jobs == 1 or len(tasks) == 1:
-        parts = [_judge_folds(fit, plain, group, seed, survey) for group in tasks]
+        parts = [_judge_once(fit, plain, group, seed, survey, keep) for seed, group in tasks]
     else:
-        # scikit-learn brings joblib; its worker processes need no guard in the script that calls this.
-        from joblib import Parallel, delayed  # type: ignore[import-untyped]
+        parts = _judge_side_by_side(fit, plain, tasks, survey, jobs, keep)
+    return {
+        seed: pd.concat([part for (own, _), part in zip(tasks, parts, strict=True) if own == seed], ignore_index=True)
+        for seed in seeds
+    }
 
-        parts = Parallel(n_jobs=jobs)(delayed(_judge_folds)(fit, plain, group, seed, survey) for group in tasks)
-    return pd.concat(parts, ignore_index=True)
+
+def _judge_side_by_side(
+    fit: Fit, rows: pd.DataFrame, tasks: list[tuple[int, list[tuple[str, Fold]]]], survey: Survey | None, jobs: int,
+    keep: Path | None,
+) -> list[pd.DataFrame]:  # fmt: skip
+    # scikit-learn brings joblib; its worker processes need no guard in the script that calls this.
+    from joblib import Parallel, delayed  # type: ignore[import-untyped]
+
+    pool = Parallel(n_jobs=jobs, batch_size=1)
+    with TemporaryDirectory() as folder:
+        shared = Path(folder)
+        if survey is not None:
+            left = [(seed, group) for seed, group in tasks if not (keep and _kept_at(keep, seed, group).exists())]
+            sites = [(seed, _sites_away(rows, group)) for seed, group in left]
+            asked = dict.fromkeys(one for seed, away in sites for one in list_fits(survey, away, SITE_FOLDS, seed))
+            pool(delayed(fit_ahead)(survey, one, SITE_FOLDS, shared) for one in asked)
+        parts: list[pd.DataFrame] = pool(
+            delayed(_judge_once)(fit, rows, group, seed, survey, keep, shared) for seed, group in tasks
+        )
+    return parts
+
+
+def _judge_once(
+    fit: Fit, rows: pd.DataFrame, folds: list[tuple[str, Fold]], seed: int, survey: Survey | None,
+    keep: Path | None = None, shared: Path | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """What is kept of these folds, or what comes of judging them."""
+    if shared is not None:
+        share_fits(shared)
+    if keep is None:
+        return _judge_folds(fit, rows, folds, seed, survey)
+    path = _kept_at(keep, seed, folds)
+    if not path.exists():
+        keep.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        _judge_folds(fit, rows, folds, seed, survey).to_parquet(part)
+        part.replace(path)
+    return pd.read_parquet(path)
+
+
+def _kept_at(keep: Path, seed: int, folds: list[tuple[str, Fold]]) -> Path:
+    text = repr([(held_out, fold.name, fold.train.tobytes(), fold.test.tobytes()) for held_out, fold in folds])
+    return keep / f"{seed}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"
 
 
 def _judge_folds(
-    fit: Fit, rows: pd.DataFrame, folds: Iterable[tuple[str, Fold]], seed: int, survey: Survey | None
+    fit: Fit, rows: pd.DataFrame, folds: list[tuple[str, Fold]], seed: int, survey: Survey | None
 ) -> pd.DataFrame:
     """Folds with one training set: fit once, judge each."""
-    folds, spec = list(folds), load_device("h200")
+    spec = load_device("h200")
     train = rows[folds[0][1].train].reset_index(drop=True)
     if survey is None:
         predictor = fit(train, seed)
     else:
-        away = [fold for kind, fold in folds if kind == SITE]
-        sites = {site_of(signature) for fold in away for signature in set(rows.loc[fold.test, "signature"])}
+        sites = _sites_away(rows, folds)
         predictor = fit(train, seed, survey=survey.without_sites(sites) if sites else survey)
     parts = []
     for held_out, fold in folds:
@@ -87,6 +142,12 @@ def _judge_folds(
         judged.insert(1, "family", names)
         parts.append(judged)
     return pd.concat(parts, ignore_index=True)
+
+
+def _sites_away(rows: pd.DataFrame, folds: list[tuple[str, Fold]]) -> frozenset[Site]:
+    """The sites that these folds hold out, which no survey may show."""
+    away = [fold for kind, fold in folds if kind == SITE]
+    return frozenset(site_of(signature) for fold in away for signature in set(rows.loc[fold.test, "signature"]))
 
 
 def _group_by_training(folds: list[tuple[str, Fold]]) -> list[list[tuple[str, Fold]]]:

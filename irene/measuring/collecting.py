@@ -99,6 +99,7 @@ class _Collection:
         self.utilization: dict[str, float | None] = {}
         self.reference_counts: dict[str, int] = {}
         self.checked: set[str] = set()
+        self.build_s: dict[tuple[str, str, str], float] = {}
         for row in read_journal_rows(journal.directory):
             if row.get("kernels_as_eager") is not None:
                 self.checked.add(row["case"])
@@ -159,7 +160,7 @@ class _Collection:
                 if self._is_late():
                     return False
                 with self._skipping(case.key):
-                    built = built or self.machine.build(case, self.plan.seed)
+                    built = built or self._build(case)
                     target = self.machine.prepare_model(built, case, self.plan.seed)
                     measured = self._window(target.run)
                     collection, family = self.plan.name, family_of(built.config.model_type)
@@ -174,6 +175,12 @@ class _Collection:
             gc.collect()
             self.machine.release()
         return True
+
+    def _build(self, case: ModelCase) -> BuiltModel:
+        begun_s = time.monotonic()
+        built = self.machine.build(case, self.plan.seed)
+        self.build_s[group_of(case)] = time.monotonic() - begun_s
+        return built
 
     def _is_pending(self, case: ModelCase, repeat: int) -> bool:
         if (case.key, repeat, "window") in self.finished or case.key in self.skipped:
@@ -222,12 +229,15 @@ class _Collection:
             del built
             self.machine.release()
 
+    def closing_s(self) -> float:
+        """What the closing references, the checks and the tables take."""
+        unchecked = self.unchecked_captures()
+        # The models are built once more for their checks: the largest take longer to build than to check.
+        building_s = sum(self.build_s.get(group, 0.0) for group in {group_of(case) for case in unchecked})
+        return _CLOSING_S + _CHECK_S * len(unchecked) + building_s
+
     def _is_late(self) -> bool:
-        """What is left is needed for the closing references, the checks and the tables."""
-        if self.end_s is None:
-            return False
-        closing_s = _CLOSING_S + _CHECK_S * len(self.unchecked_captures())
-        return time.monotonic() > self.end_s - closing_s
+        return self.end_s is not None and time.monotonic() > self.end_s - self.closing_s()
 
     # -- small pieces ---------------------------------------------------------------------------------------------
 

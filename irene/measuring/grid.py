@@ -132,8 +132,27 @@ def _decoding(shares: dict[str, int], rng: random.Random) -> Iterator[Drawn]:
         yield _attend(q, k, None, False, heads != kv_heads), mode
 
 
+def _grouped_convolutions(shares: dict[str, int], rng: random.Random) -> Iterator[Drawn]:
+    """Convolutions along time in groups of channels, which stand for positions in models of sound: wide and padded."""
+    while True:
+        mode, dtype = draw_mode(shares, rng)
+        groups = rng.choice((4, 8, 16, 16, 16, 32))
+        channels = rng.choice((512, 768, 768, 1024, 1024, 1280, draw(rng, 256, 2560, 8 * groups)))
+        taps = rng.choice((128, 128, draw(rng, 8, 128, 2)))
+        batch, steps = draw(rng, 1, 64), draw(rng, 24, 1500)
+        if 2 * batch * steps * channels * channels // groups * taps > _LARGEST_FLOP[mode] / 16:
+            continue
+        x = dense((batch, steps, channels), dtype, order=(0, 2, 1))
+        weight, bias = dense((channels, channels // groups, taps), dtype), dense((channels,), dtype, weight=True)
+        padding = taps // 2
+        made = steps + 2 * padding - taps + 1
+        out = dense((batch, made, channels), dtype, order=(0, 2, 1))
+        yield Call("aten.conv1d.default", (x, weight, bias, (1,), (padding,), (1,), groups), (), (out,)), mode
+
+
 _SORTS: dict[str, Callable[[dict[str, int], random.Random], Iterator[Drawn]]] = {
     "linear": _linears, "uneven": _uneven_linears, "product": _products, "attention": _attention, "decoding": _decoding,
+    "convolution": _grouped_convolutions,
 }  # fmt: skip
 
 

@@ -58,6 +58,11 @@ def resize(config: Any, rng: random.Random) -> Any:
         "decoder_attention_heads": heads,
         # vision
         "image_size": 16 * rng.choice((8, 14, 16, 24)),
+        "embed_dim": 32 * rng.choice((2, 3, 4, 6)) * 3,  # Swin: divided by its heads, which double as it does
+        "window_size": rng.choice((4, 6, 7, 8, 10, 12)),
+        # sound: convolutions in groups that stand for positions
+        "num_conv_pos_embeddings": 2 * draw(rng, 4, 64),
+        "num_conv_pos_embedding_groups": rng.choice((1, 2, 4, 8, 16, 32)),
         # mixtures of experts
         "num_local_experts": (experts := rng.choice((4, 8, 16, 32, 64))),
         "num_experts": experts,

@@ -28,7 +28,7 @@ from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call
 from irene.primitives.features import feature_family, feature_matrix, feature_names
 from irene.primitives.kinds import KINDS, Kind, kind_of, launches_kernel
-from irene.primitives.shapes import compute_dtype
+from irene.primitives.shapes import compute_dtype, gemm_shape
 from irene.primitives.work import count_work
 
 FloatArray = NDArray[np.float64]
@@ -36,7 +36,7 @@ HALF_DTYPES = ("bfloat16", "float16")
 # One regressor of time each, the feature family first in its name: kernels that share no more than that. Products in
 # 16 bits, as TF32 and on vector units come from three sets of kernels; so do the backends of fused attention.
 REGRESSORS = (
-    "gemm-half", "gemm-tf32", "gemm-single", "gemm-convolution", "gemm-grouped",
+    "gemm-half", "gemm-tf32", "gemm-single", "gemm-convolution", "gemm-convolution-in-groups", "gemm-grouped",
     "attention-fused", "attention-efficient", "attention-math", "vector-pointwise", "vector-rowwise",
 )  # fmt: skip
 _BACKEND_REGRESSOR = {
@@ -170,13 +170,15 @@ def _known_rows(regressor: str, spec: DeviceSpec) -> dict[tuple[Call, str, bool]
 _MOST_KNOWN_ROWS = 50_000  # of some hundred numbers each
 
 _Columns: TypeAlias = Callable[[Sequence[Call], Sequence[str], FloatArray, DeviceSpec], FloatArray]
+# Convolutions come from another library, whose tiles are not those of products: regressors err more with them.
+_CONVOLUTION = ((tile_time_names(), tile_time_ratios), (PRODUCT_LAYOUT, product_layout))
 # What a library's kernel choices would take, and how operands lie in memory, named and computed: see the files.
 _MORE: dict[str, tuple[tuple[tuple[str, ...], _Columns], ...]] = {
     "gemm": ((tile_time_names(), tile_time_ratios), (LIBRARY_TILES, library_tiles), (PRODUCT_LAYOUT, product_layout)),
     "attention": ((attention_wave_names(), attention_wave_ratios), (ATTENTION_LAYOUT, attention_layout)),
     "vector": ((PASS_LAYOUT, pass_layout),),
-    # They come from another library, whose tiles are not those of products: their regressor errs more with them.
-    "gemm-convolution": ((tile_time_names(), tile_time_ratios), (PRODUCT_LAYOUT, product_layout)),
+    "gemm-convolution": _CONVOLUTION,
+    "gemm-convolution-in-groups": _CONVOLUTION,
 }
 
 
@@ -191,8 +193,10 @@ def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:
         return _BACKEND_REGRESSOR[attention_backend(call)]
     if family == "vector":
         return "vector-pointwise" if kind in _POINTWISE_KINDS else "vector-rowwise"
+    if kind == "convolution":  # in groups the library runs other kernels, some a hundred times slower than others
+        return "gemm-convolution-in-groups" if gemm_shape(call).batch > 1 else "gemm-convolution"
     if kind != "gemm":
-        return "gemm-convolution" if kind == "convolution" else "gemm-grouped"
+        return "gemm-grouped"
     if dtype in HALF_DTYPES:
         return "gemm-half"
     return "gemm-tf32" if dtype == "tf32" else "gemm-single"

@@ -101,7 +101,7 @@ def _terms(placed: Placement, run: RuntimeFeatures, execution: str) -> FloatArra
     # longer waited. Two terms, since the one says nothing about the other.
     log_longer = float(np.log(run.duration_s / max(float(placed.busy_s.sum()), 1e-9)))
     return np.array([
-        np.clip(log_longer, -0.5, 0.0),
+        np.clip(log_longer, -1.0, 0.0),
         np.clip(log_longer, 0.0, 1.5),
         run.gpu_utilization_pct / 100.0,
         run.memory_utilization_pct / 100.0,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from irene.dataset.surveys import load_surveys
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.fitted_once import FittedOnce
+from irene.predictor.fitted_once import FittedOnce, share_fits
 from irene.predictor.leaf_table import effective_dtype, make_table
 from irene.predictor.rough_regressor import RoughRegressor, fit_rough
 from irene.primitives.call import read_signature
@@ -76,10 +76,11 @@ def site_key(site: Site) -> int:
     return zlib.crc32(repr(site).encode())
 
 
-def gather_survey(directory: str | Path, rows: pd.DataFrame, spec: DeviceSpec) -> Survey | None:
+def gather_survey(directory: str | Path, rows: pd.DataFrame, spec: DeviceSpec, jobs: int = 2) -> Survey | None:
     """The surveys at or below `directory` without the calls of `rows`, measured ones; None if there is none.
 
-    Of each set of kernels at most 200,000 products, drawn at random, always the same ones. Takes a minute.
+    Of each set of kernels at most 200,000 products, drawn at random, always the same ones. Takes a
+    minute with two processes.
     """
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
@@ -96,7 +97,7 @@ def gather_survey(directory: str | Path, rows: pd.DataFrame, spec: DeviceSpec) -
     chunks = [
         (name, own.iloc[at : at + _AT_ONCE]) for name, own in drawn.items() for at in range(0, len(own), _AT_ONCE)
     ]
-    parts = Parallel(n_jobs=2)(delayed(_tabulate)(name, chunk, spec) for name, chunk in chunks)
+    parts = Parallel(n_jobs=jobs)(delayed(_tabulate)(name, chunk, spec) for name, chunk in chunks)
     return Survey(
         {name: _join([part for (of, _), part in zip(chunks, parts, strict=True) if of == name]) for name in drawn}
     )
@@ -112,6 +113,31 @@ def fit_surveyed(survey: Survey, seed: int = 0) -> dict[str, RoughRegressor]:
     with ThreadPoolExecutor(2) as pool:
         fitted = pool.map(lambda part: _fit_once(part, seed), survey.kernels.values())
         return dict(zip(survey.kernels, fitted, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class RoughFit:
+    """A fit that training will ask for: of a set of kernels, without some sites, without a fold of the rest, or -1."""
+
+    regressor: str
+    sites: frozenset[Site]
+    fold: int
+    seed: int
+
+
+def list_fits(survey: Survey, sites: Collection[Site], site_folds: int, seed: int) -> list[RoughFit]:
+    """What training on `survey` without `sites` asks for: each set of kernels whole, and without each fold of sites."""
+    away = frozenset(sites)
+    return [RoughFit(name, away, fold, seed) for name in survey.kernels for fold in range(-1, site_folds)]
+
+
+def fit_ahead(survey: Survey, asked: RoughFit, site_folds: int, folder: Path) -> None:
+    """Fit it into `folder`, where `share_fits` lets training find it: many can be fitted side by side."""
+    share_fits(folder)
+    own = Survey({asked.regressor: survey.kernels[asked.regressor]})
+    own = own.without_sites(asked.sites) if asked.sites else own
+    own = own.without_site_fold(asked.fold, site_folds) if asked.fold >= 0 else own
+    fit_surveyed(own, asked.seed)
 
 
 def _tabulate(regressor: str, products: pd.DataFrame, spec: DeviceSpec) -> SurveyedKernels:

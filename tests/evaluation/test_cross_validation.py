@@ -32,7 +32,7 @@ class Suspicious(Constant):
 
 
 def test_nothing_that_is_judged_was_taught(rows: pd.DataFrame) -> None:
-    judged = cross_validate(rows, 7, fit=Suspicious, reserve=True, jobs=1)
+    judged = cross_validate(rows, [7], fit=Suspicious, reserve=True, jobs=1)[7]
     assert set(judged["held_out"]) == {"family", "site", "reserved family"}
     families = judged[judged["held_out"] == "family"].groupby("family")
     assert families.size().to_dict() == {"bert": 4, "gpt2": 4, "opt": 4}  # own product twice, own GELU, own model
@@ -49,25 +49,47 @@ def test_a_leak_would_be_seen(rows: pd.DataFrame) -> None:
         return Suspicious(rows[~rows["reference"]], seed)
 
     with pytest.raises(AssertionError):
-        cross_validate(rows, 7, fit=cheat, jobs=1)
+        cross_validate(rows, [7], fit=cheat, jobs=1)
 
 
 def test_the_reserve_is_judged_only_when_asked(rows: pd.DataFrame) -> None:
-    judged = cross_validate(rows, 7, fit=Suspicious, site_folds=0, jobs=1)
+    judged = cross_validate(rows, [7], fit=Suspicious, site_folds=0, jobs=1)[7]
     assert set(judged["held_out"]) == {"family"} and "gemma" not in set(judged["family"])
 
 
 def test_one_family_is_no_cross_validation(rows: pd.DataFrame) -> None:
     with pytest.raises(BadDataset, match="at least two families"):
-        cross_validate(rows[rows["families"] == "gemma"], 7, fit=Suspicious, site_folds=0, jobs=1)
+        cross_validate(rows[rows["families"] == "gemma"], [7], fit=Suspicious, site_folds=0, jobs=1)
 
 
 def test_processes_change_nothing(rows: pd.DataFrame) -> None:
     def fit(train: pd.DataFrame, seed: int) -> Constant:
         return Constant()
 
-    one, two = (cross_validate(rows, fit=fit, site_folds=2, jobs=jobs) for jobs in (1, 2))
+    one, two = (cross_validate(rows, fit=fit, site_folds=2, jobs=jobs)[0] for jobs in (1, 2))
     pd.testing.assert_frame_equal(one, two)
+
+
+def test_a_run_that_was_stopped_goes_on(rows: pd.DataFrame, tmp_path: Path) -> None:
+    fitted = []
+
+    def fit(train: pd.DataFrame, seed: int) -> Constant:
+        fitted.append(seed)
+        if len(fitted) == 5:
+            raise KeyboardInterrupt
+        return Constant()
+
+    def run(keep: Path | None) -> dict[int, pd.DataFrame]:
+        return cross_validate(rows, [1, 2], fit=fit, site_folds=2, jobs=1, keep=keep)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    judged = run(tmp_path)
+    assert len(fitted) == 1 + 10  # three families and two folds of sites, by each of two seeds
+    whole = run(None)
+    for seed in (1, 2):
+        kept, new = (cases.astype(object).where(cases.notna(), None) for cases in (judged[seed], whole[seed]))
+        pd.testing.assert_frame_equal(kept, new)
 
 
 def test_from_a_directory_to_the_table(rows: pd.DataFrame, tmp_path: Path) -> None:

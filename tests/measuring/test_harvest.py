@@ -26,6 +26,7 @@ from irene.measuring.resizing import resized_calls
 from irene.measuring.shortening import shorten
 from irene.primitives.call import Call, TensorSpec
 from irene.primitives.kinds import kind_of
+from irene.primitives.shapes import gemm_shape
 from irene.primitives.work import count_work
 from irene.tracing import trace
 from irene.tracing.bundled_models import find_bundled
@@ -116,7 +117,7 @@ def test_two_layers_stand_for_all(name: str) -> None:
     assert short == whole
 
 
-@pytest.mark.parametrize("sort", ["linear", "product", "attention", "decoding"])
+@pytest.mark.parametrize("sort", ["linear", "product", "attention", "decoding", "convolution"])
 def test_grid_calls_are_valid_and_random(sort: str) -> None:
     calls = list(grid_calls({sort: 60}, random.Random(1)))
     assert calls == list(grid_calls({sort: 60}, random.Random(1))) != list(grid_calls({sort: 60}, random.Random(2)))
@@ -129,7 +130,7 @@ def test_grid_calls_are_valid_and_random(sort: str) -> None:
         assert count_work(call).matmul_flop > 0
 
 
-@pytest.mark.parametrize("sort", ["linear", "product", "attention", "decoding"])
+@pytest.mark.parametrize("sort", ["linear", "product", "attention", "decoding", "convolution"])
 def test_grid_calls_are_what_torch_answers(sort: str) -> None:
     """Independent: torch itself, on meta tensors, gives the output that the grid claims."""
     for call, _ in grid_calls({sort: 30}, random.Random(4)):
@@ -154,6 +155,13 @@ def test_resized_recipes_run_and_differ(tmp_path: Path, name: str) -> None:
     assert calls == list(resized_calls(settings, random.Random(5)))
     widths = {call.outputs[0].shape[-1] for call, _ in calls if kind_of(call) == "gemm"}
     assert len(widths) >= 3
+
+
+def test_resized_sound_has_convolutions_in_groups_of_all_sizes(tmp_path: Path) -> None:
+    settings = {"models": ["facebook/wav2vec2-base"], "count": 6}
+    calls = [call for call, _ in resized_calls(settings, random.Random(5)) if call.name == "conv1d"]
+    shapes = {(gemm_shape(call).batch, call.tensors[1].shape[-1]) for call in calls if gemm_shape(call).batch > 1}
+    assert len(shapes) >= 4
 
 
 def _linears(count: int) -> list[PrimitiveCase]:

@@ -17,13 +17,16 @@ import pytest
 from irene.dataset.journal import (
     ROWS_JOURNAL,
     CannotWrite,
+    RowJournal,
     read_journal_skips,
 )
 from irene.dataset.store import load_rows
 from irene.errors import MeterError
 from irene.measuring import collecting
-from irene.measuring.collecting import collect
-from irene.measuring.schedule import is_tenth
+from irene.measuring.collecting import _Collection, collect
+from irene.measuring.plan import ModelCase, load_plan
+from irene.measuring.schedule import is_tenth, schedule
+from irene.measuring.targets import BuiltModel
 from tests.measuring.fake_machine import FakeMachine
 from tests.measuring.small_collection import (
     captured_in,
@@ -150,6 +153,20 @@ def test_a_limit_of_time_closes_with_references_and_goes_on_later(
     monkeypatch.setattr(collecting, "_CLOSING_S", 0.0)
     collect(plan, directory, time_limit_s=60.0, machine=FakeMachine())
     expect_complete(plan, directory)
+
+
+def test_time_is_kept_for_building_the_captured_models_once_more(plan: Path, tmp_path: Path) -> None:
+    class Slow(FakeMachine):
+        def build(self, case: ModelCase, seed: int) -> BuiltModel:
+            time.sleep(0.3)
+            return super().build(case, seed)
+
+    with RowJournal(tmp_path / "out") as journal:
+        run = _Collection(load_plan(plan), Slow(), journal, None)
+        before_s = run.closing_s()
+        run.measure(schedule(run.plan))
+        assert len(run.unchecked_captures()) == 2  # a model and a module of it, which are built together
+        assert run.closing_s() - before_s == pytest.approx(2 * collecting._CHECK_S + 0.3, abs=0.29)
 
 
 def test_a_stop_in_the_middle_of_the_checks_forgets_none(plan: Path, tmp_path: Path) -> None:

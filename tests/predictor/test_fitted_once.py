@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from irene.predictor.fitted_once import FittedOnce
+from irene.predictor import fitted_once
+from irene.predictor.fitted_once import FittedOnce, share_fits
 
 
 def test_threads_wait_for_the_one_that_fits() -> None:
@@ -37,3 +40,15 @@ def test_a_fit_that_fails_is_tried_again() -> None:
     with pytest.raises(ZeroDivisionError):
         fitted.get("a", lambda: 1 // 0)
     assert fitted.get("a", lambda: 3) == 3
+
+
+def test_what_another_process_fitted_is_read_as_long_as_the_folder_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitted_once, "_SHARED", [])
+    share_fits(tmp_path / "fits")
+    (tmp_path / "fits").mkdir()
+    assert FittedOnce[int](2).get(b"a", lambda: 1) == 1
+    assert FittedOnce[int](2).get(b"a", lambda: 2) == 1 and FittedOnce[int](2).get(b"b", lambda: 2) == 2
+    shutil.rmtree(tmp_path / "fits")
+    assert FittedOnce[int](2).get(b"a", lambda: 3) == 3

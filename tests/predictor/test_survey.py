@@ -10,11 +10,14 @@ import pytest
 
 from irene.dataset.surveys import SurveyRow, write_survey
 from irene.hardware.spec import load_device
+from irene.predictor import fitted_once
+from irene.predictor import survey as survey_room
 from irene.predictor.blend_files import blend_from_bytes, blend_to_bytes
+from irene.predictor.fitted_once import FittedOnce
 from irene.predictor.leaf_model import fit_time
 from irene.predictor.leaf_table import make_table, matrix_names
 from irene.predictor.rough_regressor import fit_rough, rough_from_bytes, rough_to_bytes
-from irene.predictor.survey import Survey, fit_surveyed, gather_survey, site_key
+from irene.predictor.survey import Survey, fit_ahead, fit_surveyed, gather_survey, list_fits, site_key
 from irene.primitives.call import Call
 from irene.primitives.sites import site_of_call
 from tests.predictor.made_law import linear
@@ -121,3 +124,23 @@ def test_folds_of_sites_part_the_survey(surveyed: Survey) -> None:
 def test_a_survey_is_fitted_once(surveyed: Survey) -> None:
     first, second = (fit_surveyed(surveyed.without_sites([]))[REGRESSOR] for _ in range(2))
     assert first is second
+
+
+def test_training_finds_all_that_was_fitted_ahead(surveyed: Survey, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole and without each fold of sites, with some sites away: nothing is left to fit."""
+    monkeypatch.setattr(fitted_once, "_SHARED", [])
+    monkeypatch.setattr(survey_room, "_FITTED", FittedOnce(24))
+    away = [site_of_call(call) for call in draw(3, 0)]
+    for asked in list_fits(surveyed, away, 2, seed=5):
+        fit_ahead(surveyed, asked, 2, tmp_path)
+
+    def refuse(*_):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(survey_room, "_FITTED", FittedOnce(24))
+    monkeypatch.setattr(survey_room, "fit_rough", refuse)
+    known = surveyed.without_sites(away)
+    for part in (known, known.without_site_fold(0, 2), known.without_site_fold(1, 2)):
+        assert set(fit_surveyed(part, 5)) == {REGRESSOR}
+    with pytest.raises(AssertionError, match="fitted again"):
+        fit_surveyed(surveyed, 5)
