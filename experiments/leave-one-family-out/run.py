@@ -1,6 +1,6 @@
 """Leave one family out on the measured H200 rows: writes table.csv, table.md, cases.csv and the tables in README.md.
 
-python experiments/leave-one-family-out/run.py [--reserve] [--seeds 0 1 2] [--data data/h200] [--jobs 2] [--keep FOLDER]
+python experiments/leave-one-family-out/run.py [--reserve] [--seeds 0 1 2] [--data data/h200] [--jobs 2]
 python experiments/leave-one-family-out/run.py --learning-curve
 """
 
@@ -30,10 +30,10 @@ from tables import (
 from irene.dataset.store import load_rows
 from irene.dataset.summary import label_runs
 from irene.evaluation import judge_seeds
-from irene.evaluation.bars import tabulate_bars
+from irene.evaluation.bars import tabulate_bars, tabulate_heaviest
 from irene.evaluation.coverage import tabulate_coverage
 from irene.evaluation.error_table import tabulate_errors, to_markdown
-from irene.evaluation.held_out import save_held_out
+from irene.evaluation.held_out import save_held_out, stamp_inputs
 from irene.evaluation.noise import tabulate_noise
 from irene.hardware.spec import load_device
 from irene.predictor.survey import gather_survey
@@ -51,7 +51,6 @@ def main() -> None:
     parser.add_argument("--reserve", action="store_true", help="judge the reserved families too: once per release")
     parser.add_argument("--learning-curve", action="store_true", help="only what more timings would buy")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--keep", type=Path, help="a folder of judged folds: a run that was stopped goes on")
     options = parser.parse_args()
 
     rows = load_rows(options.data)
@@ -61,7 +60,8 @@ def main() -> None:
         curve.to_csv(HERE / "learning-curve.csv", index=False, float_format="%.4g")
         write_between_marks(HERE / "README.md", write_table(curve), *marks("curve"))
         return
-    judged = judge_seeds(options.data, options.seeds, reserve=options.reserve, jobs=options.jobs, keep=options.keep)
+    keep = BUILD / "folds" / stamp_inputs(options.data)[:16]  # a run that was stopped goes on
+    judged = judge_seeds(options.data, options.seeds, reserve=options.reserve, jobs=options.jobs, keep=keep)
     for seed, cases in judged.items():
         save_held_out(cases, options.data, BUILD / f"held-out{f'-seed-{seed}' if seed else ''}.parquet", seed)
     bars = write_standing(judged)
@@ -77,7 +77,8 @@ def write_standing(judged: dict[int, pd.DataFrame]) -> pd.DataFrame:
     for name, frame in (("bars", bars), ("coverage", coverage), ("sources", pd.concat(sources.values()))):
         frame.to_csv(HERE / f"{name}.csv", index=False, float_format="%.4g")
     for name, text in (
-        ("bars", write_bars(bars)), ("coverage", write_coverage(coverage)), ("sources", write_sources(sources))
+        ("bars", write_bars(bars)), ("coverage", write_coverage(coverage)), ("sources", write_sources(sources)),
+        ("heaviest", write_table(tabulate_heaviest(first))),
     ):  # fmt: skip
         write_between_marks(HERE / "README.md", text, *marks(name))
     return bars

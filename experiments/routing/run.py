@@ -20,10 +20,10 @@ from irene.tracing.bundled_models import find_bundled
 
 HERE = Path(__file__).resolve().parent
 MODELS = {  # how many layers: as many as fit in memory
-    "mistralai/Mixtral-8x7B-v0.1": 3, "deepseek-ai/DeepSeek-V2-Lite": 5, "Qwen/Qwen1.5-MoE-A2.7B": 4,
+    "mistralai/Mixtral-8x7B-v0.1": 2, "deepseek-ai/DeepSeek-V2-Lite": 4, "Qwen/Qwen1.5-MoE-A2.7B": 4,
     "Qwen/Qwen3-30B-A3B": 4,
 }  # fmt: skip
-TOKENS = (128, 512, 2048)
+TOKENS = (128, 512)
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def deal(name: str, layers: int) -> Iterator[dict[str, Any]]:
     chosen: list[torch.Tensor] = []
     routers = [module for path, module in model.named_modules() if path.endswith("mlp.gate")]
     for router in routers:
-        router.register_forward_hook(lambda module, inputs, output: chosen.append(experts_of(output, config)))
+        router.register_forward_hook(lambda module, inputs, output: chosen.append(experts_of(output)))
     experts = routers[0].weight.shape[0]
     for tokens in TOKENS:
         chosen.clear()
@@ -61,11 +61,9 @@ def deal(name: str, layers: int) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def experts_of(output: Any, config: Any) -> torch.Tensor:
-    """The experts of each token: the router says, or its logits do."""
-    if isinstance(output, tuple):
-        return next(part for part in reversed(output) if not part.is_floating_point())
-    return output.topk(config.num_experts_per_tok, dim=-1).indices
+def experts_of(output: Any) -> torch.Tensor:
+    """The experts of each token, among the tensors that a router answers with: the one of whole numbers."""
+    return next(part for part in output if not part.is_floating_point())
 
 
 if __name__ == "__main__":

@@ -56,6 +56,27 @@ def tabulate_bars(judged: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def tabulate_heaviest(judged: pd.DataFrame) -> pd.DataFrame:
+    """Whole models: the family whose error is largest, its own mean error, and the family mean of all others.
+
+    One row for each execution, regime and quantity that a bar speaks of.
+    """
+    rows = []
+    for execution, regime in (("eager", GPU_BOUND), ("eager", HOST_BOUND), ("cuda_graph", "")):
+        for quantity in ("energy", WATCHED):
+            errors_pct = _errors_pct(_wholes(judged, "model", execution, regime), quantity)
+            means = errors_pct.groupby(level=0).mean()
+            if len(means) < 2:
+                continue
+            family = str(means.idxmax())
+            rows.append({
+                "execution": execution, "regime": regime or "all", "quantity": quantity, "families": len(means),
+                "family mean %": means.mean(), "heaviest": family, "its cases": int((errors_pct.index == family).sum()),
+                "its mean %": means[family], "without it %": means.drop(family).mean(),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def _wholes(judged: pd.DataFrame, level: str, execution: str, regime: str = "", fewest_runs: int = 1) -> pd.DataFrame:
     here = (judged["held_out"] == "family") & (judged["level"] == level) & (judged["execution"] == execution)
     if regime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,7 +62,7 @@ def cross_validate(
     by_family = [(FAMILY, fold) for fold in leave_one_family_out(rows)]
     by_family += [(RESERVE, fold) for fold in leave_reserve_out(rows)] if reserve else []
     tasks = []
-    for seed in seeds:
+    for seed in dict.fromkeys(seeds):
         # Sites first: they take longest.
         by_site = [(SITE, fold) for fold in leave_sites_out(rows, site_folds, seed)] if site_folds else []
         tasks += [(seed, group) for group in _group_by_training(by_site + by_family)]
@@ -110,7 +111,7 @@ def _judge_once(
     path = _kept_at(keep, seed, folds)
     if not path.exists():
         keep.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
+        part = path.with_suffix(f".{os.getpid()}")
         _judge_folds(fit, rows, folds, seed, survey).to_parquet(part)
         part.replace(path)
     return pd.read_parquet(path)

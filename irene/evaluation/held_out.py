@@ -30,7 +30,7 @@ def load_held_out(dataset_dir: str | Path, cases_file: str | Path, seed: int = 0
     from pyarrow import parquet
 
     path = Path(cases_file)
-    stamp = _stamp(Path(dataset_dir), seed)
+    stamp = stamp_inputs(dataset_dir, seed).encode()
     if path.is_file() and (parquet.read_schema(path).metadata or {}).get(_KEY) == stamp:
         cases: pd.DataFrame = parquet.read_table(path).to_pandas()
         return cases
@@ -48,18 +48,18 @@ def save_held_out(judged: pd.DataFrame, dataset_dir: str | Path, cases_file: str
 
     path = Path(cases_file)
     table = pa.Table.from_pandas(judged[judged["held_out"] == FAMILY], preserve_index=False)
-    metadata = {**(table.schema.metadata or {}), _KEY: _stamp(Path(dataset_dir), seed)}
+    metadata = {**(table.schema.metadata or {}), _KEY: stamp_inputs(dataset_dir, seed).encode()}
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(table.replace_schema_metadata(metadata), path)
 
 
-def _stamp(dataset_dir: Path, seed: int) -> bytes:
+def stamp_inputs(dataset_dir: str | Path, seed: int = 0) -> str:
     """A digest of the seed, of the rows, and of the code that turns them into predictions."""
     house = Path(irene.__file__).parent
     code = [path for room in _ROOMS for path in sorted((house / room).rglob("*")) if _BUNDLES not in path.parts]
     digest = hashlib.sha256(str(seed).encode())
-    for path in [*code, *sorted(dataset_dir.rglob("*"))]:
+    for path in [*code, *sorted(Path(dataset_dir).rglob("*"))]:
         if path.is_file() and path.suffix != ".pyc":
             digest.update(path.name.encode())
             digest.update(path.read_bytes())
-    return digest.hexdigest().encode()
+    return digest.hexdigest()

@@ -233,7 +233,8 @@ class _Collection:
         """What the closing references, the checks and the tables take."""
         unchecked = self.unchecked_captures()
         # The models are built once more for their checks: the largest take longer to build than to check.
-        building_s = sum(self.build_s.get(group, 0.0) for group in {group_of(case) for case in unchecked})
+        longest_s = max(self.build_s.values(), default=0.0)  # of what an earlier start built nothing is known
+        building_s = sum(self.build_s.get(group, longest_s) for group in {group_of(case) for case in unchecked})
         return _CLOSING_S + _CHECK_S * len(unchecked) + building_s
 
     def _is_late(self) -> bool:

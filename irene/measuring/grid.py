@@ -1,4 +1,4 @@
-"""Random shapes beside those that models happen to have: products and attention, log-uniform over wide ranges.
+"""Random shapes beside those that models happen to have: products, attention, convolutions in groups, log-uniform.
 
 Every generator yields (call, dtype mode) for ever; the harvest takes as many as the plan asks for.
 """
@@ -143,7 +143,8 @@ def _grouped_convolutions(shares: dict[str, int], rng: random.Random) -> Iterato
         if 2 * batch * steps * channels * channels // groups * taps > _LARGEST_FLOP[mode] / 16:
             continue
         x = dense((batch, steps, channels), dtype, order=(0, 2, 1))
-        weight, bias = dense((channels, channels // groups, taps), dtype), dense((channels,), dtype, weight=True)
+        weight = dense((channels, channels // groups, taps), dtype)  # made anew from its norm in every call
+        bias = dense((channels,), dtype, weight=True)
         padding = taps // 2
         made = steps + 2 * padding - taps + 1
         out = dense((batch, made, channels), dtype, order=(0, 2, 1))

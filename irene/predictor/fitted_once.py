@@ -29,15 +29,16 @@ def share_fits(folder: Path) -> None:
 
 
 class FittedOnce(Generic[Fitted]):
-    """At most so many of what was fitted last, by key.
+    """At most so many of what was fitted last, by key; shared among processes where it is to be, see `share_fits`.
 
     >>> blends = FittedOnce(2)
     >>> blends.get("a", lambda: 1), blends.get("a", lambda: 2)
     (1, 1)
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, is_shared: bool = False) -> None:
         self._most = most
+        self._is_shared = is_shared
         self._known: OrderedDict[object, Future[Fitted]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -51,7 +52,7 @@ class FittedOnce(Generic[Fitted]):
                 self._known.popitem(last=False)
         if found is None:
             try:
-                future.set_result(_fit_or_read(key, fit))
+                future.set_result(_fit_or_read(key, fit) if self._is_shared else fit())
             except BaseException as error:
                 with self._lock:
                     self._known.pop(key, None)

@@ -33,7 +33,7 @@ _POWER_SETTINGS: dict[str, Any] = {
     "min_child_weight": 2.0,
 }  # fmt: skip
 # How much of the answer is the Gaussian process's, chosen with whole sites held out: more where rows are few, as for
-# attention, convolutions and grouped products with some hundreds each.
+# attention, convolutions and grouped products with some thousands each at most.
 _SMOOTH_SHARES = {
     "gemm-half": 0.4, "gemm-tf32": 0.4, "gemm-single": 0.4, "vector-pointwise": 0.75, "vector-rowwise": 0.5
 }  # fmt: skip
@@ -41,6 +41,7 @@ _FEW_ROWS_SMOOTH_SHARE = 0.75
 _POWER_SMOOTH_SHARE = 0.5
 _NO_SURVEY: Mapping[str, Any] = MappingProxyType({})
 _FEWEST_ROWS = 20  # that a regressor of some of the kernels is fitted on
+_NEXT_BEST = {"gemm-convolution-in-groups": "gemm-convolution"}  # where rows were fewer: their columns are the same
 # Outside the data both hold their edge value; these keep a ratio from ever leaving physics altogether.
 _MAX_LOG_RATIO = 6.0
 # Above this share of the cap, a sustained time that is longer than a burst's is the cap's doing.
@@ -102,9 +103,10 @@ class LeafModel:
     def predict_burst_s(self, table: LeafTable) -> FloatArray:
         """Seconds of a call in a short burst, clocks up: what CUDA events measure."""
         duration_s = table.base_s.copy()
-        for name, regressor in self.time.items():
+        for name in REGRESSORS:
+            regressor = self.time.get(name, self.time.get(_NEXT_BEST.get(name, "")))
             members = _members(table, name)
-            if len(members):
+            if regressor is not None and len(members):
                 ratio = np.clip(regressor.predict(table.matrix(name, members)), -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
                 duration_s[members] *= np.exp(ratio)
         return np.where(table.launches, duration_s, 0.0)

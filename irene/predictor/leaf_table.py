@@ -193,13 +193,19 @@ def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:
         return _BACKEND_REGRESSOR[attention_backend(call)]
     if family == "vector":
         return "vector-pointwise" if kind in _POINTWISE_KINDS else "vector-rowwise"
-    if kind == "convolution":  # in groups the library runs other kernels, some a hundred times slower than others
-        return "gemm-convolution-in-groups" if gemm_shape(call).batch > 1 else "gemm-convolution"
+    if kind == "convolution":
+        return "gemm-convolution-in-groups" if _is_in_groups(call) else "gemm-convolution"
     if kind != "gemm":
         return "gemm-grouped"
     if dtype in HALF_DTYPES:
         return "gemm-half"
     return "gemm-tf32" if dtype == "tf32" else "gemm-single"
+
+
+def _is_in_groups(call: Call) -> bool:
+    """Along one dimension, each group of several channels: the library runs some a hundred times slower than others."""
+    shape = gemm_shape(call)
+    return len(call.outputs[0].shape) == 3 and shape.batch > 1 and shape.n > 1
 
 
 def _family_of(regressor: str) -> str:

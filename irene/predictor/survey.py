@@ -152,7 +152,7 @@ def _tabulate(regressor: str, products: pd.DataFrame, spec: DeviceSpec) -> Surve
     return SurveyedKernels(features, log_clock.astype(np.float32), target.astype(np.float32), sites)
 
 
-_FITTED: FittedOnce[RoughRegressor] = FittedOnce(24)  # some megabytes each
+_FITTED: FittedOnce[RoughRegressor] = FittedOnce(24, is_shared=True)  # some megabytes each
 
 
 def _fit_once(part: SurveyedKernels, seed: int) -> RoughRegressor:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irene.evaluation.bars import BARS, Bar, tabulate_bars
+from irene.evaluation.bars import BARS, Bar, tabulate_bars, tabulate_heaviest
 
 
 def judged(off: float = 1.0) -> pd.DataFrame:
@@ -45,6 +45,16 @@ def test_met_by_every_seed_or_in_the_mean() -> None:
         zip([bar.title for bar in BARS], tabulate_bars({0: judged(1.05), 1: judged(1.065)})["met"], strict=True)
     )
     assert titles["models, GPU-bound, eager: energy, family mean"] == "in the mean"
+
+
+def test_the_heaviest_family_and_what_is_left_without_it() -> None:
+    off = [judged(1.02).assign(family=family) for family in ("bert", "opt")]
+    table = tabulate_heaviest(pd.concat([*off, judged(0.6).assign(family="swin")]))
+    assert len(table) == 6 and set(table["heaviest"]) == {"swin"} and set(table["families"]) == {3}
+    assert table["its mean %"].tolist() == pytest.approx([40.0] * 6)
+    assert table["without it %"].tolist() == pytest.approx([2.0] * 6)
+    assert table["family mean %"].tolist() == pytest.approx([44 / 3] * 6)
+    assert tabulate_heaviest(judged()).empty
 
 
 def test_few_runs_count_in_one_bar_only_and_nothing_judged_is_said() -> None:

@@ -158,7 +158,7 @@ def test_a_limit_of_time_closes_with_references_and_goes_on_later(
 def test_time_is_kept_for_building_the_captured_models_once_more(plan: Path, tmp_path: Path) -> None:
     class Slow(FakeMachine):
         def build(self, case: ModelCase, seed: int) -> BuiltModel:
-            time.sleep(0.3)
+            time.sleep(0.2)
             return super().build(case, seed)
 
     with RowJournal(tmp_path / "out") as journal:
@@ -166,7 +166,8 @@ def test_time_is_kept_for_building_the_captured_models_once_more(plan: Path, tmp
         before_s = run.closing_s()
         run.measure(schedule(run.plan))
         assert len(run.unchecked_captures()) == 2  # a model and a module of it, which are built together
-        assert run.closing_s() - before_s == pytest.approx(2 * collecting._CHECK_S + 0.3, abs=0.29)
+        [build_s] = run.build_s.values()
+        assert build_s > 0.2 and run.closing_s() - before_s == pytest.approx(2 * collecting._CHECK_S + build_s)
 
 
 def test_a_stop_in_the_middle_of_the_checks_forgets_none(plan: Path, tmp_path: Path) -> None:

@@ -48,7 +48,11 @@ def test_what_another_process_fitted_is_read_as_long_as_the_folder_is_there(
     monkeypatch.setattr(fitted_once, "_SHARED", [])
     share_fits(tmp_path / "fits")
     (tmp_path / "fits").mkdir()
-    assert FittedOnce[int](2).get(b"a", lambda: 1) == 1
-    assert FittedOnce[int](2).get(b"a", lambda: 2) == 1 and FittedOnce[int](2).get(b"b", lambda: 2) == 2
+    assert FittedOnce[int](2, is_shared=True).get(b"a", lambda: 1) == 1
+    assert (
+        FittedOnce[int](2, is_shared=True).get(b"a", lambda: 2) == 1
+        and FittedOnce[int](2, is_shared=True).get(b"b", lambda: 2) == 2
+    )
+    assert FittedOnce[int](2).get(b"a", lambda: 4) == 4  # not of the shared ones
     shutil.rmtree(tmp_path / "fits")
-    assert FittedOnce[int](2).get(b"a", lambda: 3) == 3
+    assert FittedOnce[int](2, is_shared=True).get(b"a", lambda: 3) == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ from irene.predictor import leaf_table
 from irene.predictor.blend import fit_blend
 from irene.predictor.leaf_table import LeafTable, join_tables, make_table
 from irene.predictor.predictor import Predictor
-from tests.predictor.made_law import UNKNOWN, VIEW, attention, gelu, linear
+from irene.primitives.call import Call
+from tests.predictor.made_law import UNKNOWN, VIEW, attention, gelu, linear, tensor
 
 SPEC = load_device("h200")
 
@@ -62,3 +65,24 @@ def test_the_same_numbers_are_fitted_once() -> None:
         (features, settings, 0.5, 1),
     )  # fmt: skip
     assert all(fit_blend(own, target, chosen, share, seed) is not first for own, chosen, share, seed in others)
+
+
+def _convolution(channels: int, groups: int, taps: int, dims: int = 1) -> Call:
+    x, out = (tensor((4, channels, *(size,) * dims)) for size in (64, 65 if taps % 2 == 0 else 64))
+    weight = tensor((channels, channels // groups, *(taps,) * dims), weight=True)
+    padding = (taps // 2,) * dims
+    return Call(f"aten.conv{dims}d.default", (x, weight, None, (1,) * dims, padding, (1,) * dims, groups), (), (out,))
+
+
+def test_convolutions_in_groups_along_time_have_a_regressor_of_their_own(shipped: Predictor) -> None:
+    calls = [_convolution(64, 1, 3), _convolution(64, 8, 16), _convolution(64, 64, 4), _convolution(64, 8, 3, dims=2)]
+    table = make_table(calls, ["bfloat16"] * 4, [False] * 4, shipped.spec)
+    assert table.regressors == ("gemm-convolution", "gemm-convolution-in-groups", *["gemm-convolution"] * 2)
+
+
+def test_where_too_few_groups_were_measured_other_convolutions_answer_for_them(shipped: Predictor) -> None:
+    table = make_table([_convolution(768, 16, 128)], ["bfloat16"], [False], shipped.spec)
+    few = {name: blend for name, blend in shipped.leaves.time.items() if name != "gemm-convolution-in-groups"}
+    ratio = few["gemm-convolution"].predict(table.matrix("gemm-convolution", np.array([0])))
+    answer_s = replace(shipped.leaves, time=few).predict_burst_s(table)
+    assert answer_s == pytest.approx(table.base_s * np.exp(ratio)) and answer_s != pytest.approx(table.base_s)

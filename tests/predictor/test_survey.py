@@ -129,7 +129,7 @@ def test_a_survey_is_fitted_once(surveyed: Survey) -> None:
 def test_training_finds_all_that_was_fitted_ahead(surveyed: Survey, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole and without each fold of sites, with some sites away: nothing is left to fit."""
     monkeypatch.setattr(fitted_once, "_SHARED", [])
-    monkeypatch.setattr(survey_room, "_FITTED", FittedOnce(24))
+    monkeypatch.setattr(survey_room, "_FITTED", FittedOnce(24, is_shared=True))
     away = [site_of_call(call) for call in draw(3, 0)]
     for asked in list_fits(surveyed, away, 2, seed=5):
         fit_ahead(surveyed, asked, 2, tmp_path)
@@ -137,7 +137,7 @@ def test_training_finds_all_that_was_fitted_ahead(surveyed: Survey, tmp_path, mo
     def refuse(*_):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(survey_room, "_FITTED", FittedOnce(24))
+    monkeypatch.setattr(survey_room, "_FITTED", FittedOnce(24, is_shared=True))
     monkeypatch.setattr(survey_room, "fit_rough", refuse)
     known = surveyed.without_sites(away)
     for part in (known, known.without_site_fold(0, 2), known.without_site_fold(1, 2)):
