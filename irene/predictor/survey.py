@@ -115,6 +115,13 @@ def fit_surveyed(survey: Survey, seed: int = 0) -> dict[str, RoughRegressor]:
         return dict(zip(survey.kernels, fitted, strict=True))
 
 
+def fit_largest_first(surveys: Sequence[Survey], seed: int = 0) -> None:
+    """Fit the regressors of several surveys before they are asked for: two side by side, so that no core waits."""
+    parts = sorted((part for survey in surveys for part in survey.kernels.values()), key=lambda part: -len(part.target))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda part: _fit_once(part, seed), parts))
+
+
 @dataclass(frozen=True, slots=True)
 class RoughFit:
     """A fit that training will ask for: of a set of kernels, without some sites, without a fold of the rest, or -1."""

@@ -29,7 +29,7 @@ from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import RuntimeModel, fit_runtime
 from irene.predictor.shared_clock import share_clock
 from irene.predictor.smooth_regressor import one_thread
-from irene.predictor.survey import Survey, fit_surveyed
+from irene.predictor.survey import Survey, fit_largest_first, fit_surveyed
 from irene.predictor.training_data import (
     FAMILY_FOLDS,
     SITE_FOLDS,
@@ -78,6 +78,7 @@ def fit(
     # The libraries that fit let go of Python's lock. The limit is set once around both threads: one that left its own
     # would lift it for the other, whose sums would then come in another order.
     with one_thread(), ThreadPoolExecutor(2) as pool:
+        fit_largest_first([each.survey for each in (*data[:SITE_FOLDS], primitives) if each.survey is not None], seed)
         fitted = list(pool.map(lambda some: fit_leaves(some, spec, seed), data))
     by_site, leaves = fitted[:SITE_FOLDS], fitted[-1]
     out_of_fold = _predict_wholes(dict(zip(family_folds, fitted[SITE_FOLDS:-1], strict=True)), wholes)
