@@ -72,9 +72,13 @@ def cross_validate(
         parts = [_judge_once(fit, plain, group, seed, survey, keep) for seed, group in tasks]
     else:
         parts = _judge_side_by_side(fit, plain, tasks, survey, jobs, keep)
+    judged: dict[int, dict[str, list[pd.DataFrame]]] = {seed: {} for seed in seeds}
+    for (seed, group), part in zip(tasks, parts, strict=True):
+        judged[seed].setdefault(group[0][0], []).append(part)
+    order = (FAMILY, SITE, RESERVE)
     return {
-        seed: pd.concat([part for (own, _), part in zip(tasks, parts, strict=True) if own == seed], ignore_index=True)
-        for seed in seeds
+        seed: pd.concat([part for held_out in order for part in of_seed.get(held_out, [])], ignore_index=True)
+        for seed, of_seed in judged.items()
     }
 
 

@@ -59,7 +59,7 @@ def stamp_inputs(dataset_dir: str | Path, seed: int = 0) -> str:
     code = [path for room in _ROOMS for path in sorted((house / room).rglob("*")) if _BUNDLES not in path.parts]
     digest = hashlib.sha256(str(seed).encode())
     for path in [*code, *sorted(Path(dataset_dir).rglob("*"))]:
-        if path.is_file() and path.suffix != ".pyc":
+        if path.is_file() and path.suffix not in (".pyc", ".md"):
             digest.update(path.name.encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
