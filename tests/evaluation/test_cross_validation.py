@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,6 +13,7 @@ from irene.errors import BadDataset
 from irene.evaluation import judge_dataset
 from irene.evaluation.cross_validation import cross_validate
 from irene.evaluation.error_table import tabulate_errors
+from irene.predictor.survey import Survey, SurveyedKernels, fit_surveyed
 from tests.evaluation.made_rows import Constant
 
 
@@ -63,10 +65,16 @@ def test_one_family_is_no_cross_validation(rows: pd.DataFrame) -> None:
 
 
 def test_processes_change_nothing(rows: pd.DataFrame) -> None:
-    def fit(train: pd.DataFrame, seed: int) -> Constant:
+    """Nor does what they fit ahead of a survey."""
+    rng = np.random.default_rng(0)
+    features, clock, target = rng.random((40, 3), np.float32), np.zeros(40, np.float32), rng.random(40, np.float32)
+    survey = Survey({"gemm-half": SurveyedKernels(features, clock, target, np.arange(40))})
+
+    def fit(train: pd.DataFrame, seed: int, survey: Survey) -> Constant:
+        assert set(fit_surveyed(survey, seed)) == {"gemm-half"}
         return Constant()
 
-    one, two = (cross_validate(rows, fit=fit, site_folds=2, jobs=jobs)[0] for jobs in (1, 2))
+    one, two = (cross_validate(rows, fit=fit, site_folds=2, jobs=jobs, survey=survey)[0] for jobs in (1, 2))
     pd.testing.assert_frame_equal(one, two)
 
 
