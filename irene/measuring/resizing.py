@@ -79,4 +79,6 @@ def resize(config: Any, rng: random.Random) -> Any:
         config.num_key_value_heads = rng.choice([h for h in (1, 2, 4, 8, heads) if heads % h == 0])
     if isinstance(own.get("head_dim"), int):
         config.head_dim = head_size
+    if widths := own.get("conv_dim"):  # the convolutions that sound goes through first
+        config.conv_dim = [draw(rng, 64, 1024, 32) for _ in widths]
     return config
