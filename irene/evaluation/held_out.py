@@ -1,6 +1,6 @@
 """Held-out predictions of every measured case, kept in a file: several experiments judge by the same folds.
 
-A fold is a fit of some seconds, and there are as many as families. The file says what it was made from, rows and code;
+A fold is a fit of minutes, and there are as many as families. The file says what it was made from, rows and code;
 where either has changed since, the folds are run again.
 """
 
@@ -25,7 +25,8 @@ def load_held_out(dataset_dir: str | Path, cases_file: str | Path, seed: int = 0
     """Judged cases of leave-one-family-out: the columns of `judge`, with `family`, and noise as `attach_noise` adds it.
 
     They are read from `cases_file` (Parquet) if that was made from the same rows by the same code with the same seed,
-    else judged, which takes minutes, and written there. The reserved families are not among them. Raises BadDataset.
+    else judged, which takes most of an hour, and written there. The reserved families are not among them.
+    Raises BadDataset.
     """
     from pyarrow import parquet
 

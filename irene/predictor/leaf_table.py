@@ -203,7 +203,7 @@ def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:
 
 
 def _is_in_groups(call: Call) -> bool:
-    """Along one dimension, each group of several channels: the library runs some a hundred times slower than others."""
+    """Along one dimension, each group of several channels: the library runs some many times slower than others."""
     shape = gemm_shape(call)
     return len(call.outputs[0].shape) == 3 and shape.batch > 1 and shape.n > 1
 

@@ -109,10 +109,8 @@ def _join(parts: Sequence[SurveyedKernels]) -> SurveyedKernels:
 
 
 def fit_surveyed(survey: Survey, seed: int = 0) -> dict[str, RoughRegressor]:
-    """A regressor of time for each set of kernels; fitted once for the same numbers, two side by side."""
-    with ThreadPoolExecutor(2) as pool:
-        fitted = pool.map(lambda part: _fit_once(part, seed), survey.kernels.values())
-        return dict(zip(survey.kernels, fitted, strict=True))
+    """A regressor of time for each set of kernels; fitted once for the same numbers."""
+    return {name: _fit_once(part, seed) for name, part in survey.kernels.items()}
 
 
 def fit_largest_first(surveys: Sequence[Survey], seed: int = 0) -> None:
