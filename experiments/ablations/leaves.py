@@ -67,8 +67,8 @@ def fit_smooth_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafM
 def _with_smooth_share(model: LeafModel, share: float) -> LeafModel:
     time = {name: replace(blend, smooth_share=share) for name, blend in model.time.items()}
     power, stretch = (replace(blend, smooth_share=share) for blend in (model.power, model.stretch))
-    attention = {name: replace(blend, smooth_share=share) for name, blend in model.attention_power.items()}
-    return replace(model, time=time, power=power, attention_power=attention, stretch=stretch)
+    own_power = {name: replace(blend, smooth_share=share) for name, blend in model.own_power.items()}
+    return replace(model, time=time, power=power, own_power=own_power, stretch=stretch)
 
 
 class UncappedLeaves(LeafModel):

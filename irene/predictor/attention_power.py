@@ -38,7 +38,7 @@ def attention_power_names() -> tuple[str, ...]:
 
 
 def attention_power_matrix(
-    table: LeafTable, regressor: str, members: NDArray[np.int64], burst_s: FloatArray
+    regressor: str, table: LeafTable, members: NDArray[np.int64], burst_s: FloatArray
 ) -> FloatArray:
     """Columns as named by `attention_power_names`, shape (members, columns), for calls of `burst_s` (members,)."""
     static = dict(zip(matrix_names(regressor), table.matrix(regressor, members).T, strict=True))

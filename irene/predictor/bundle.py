@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 from irene.errors import BadBundle, BadInput
 from irene.hardware.spec import load_device
 from irene.predictor.aggregation import WEIGHT_FEATURES, Weights
-from irene.predictor.attention_power import ATTENTION_REGRESSORS, attention_power_names
 from irene.predictor.blend import Blend
 from irene.predictor.blend_files import ROUGH_SUFFIX, SUFFIXES, blend_from_bytes, blend_to_bytes
 from irene.predictor.domain import Domain, SizeRange
@@ -25,12 +24,13 @@ from irene.predictor.host_model import HostModel
 from irene.predictor.intervals import Intervals
 from irene.predictor.leaf_model import LeafModel
 from irene.predictor.leaf_table import REGRESSORS, matrix_names
+from irene.predictor.own_power import OWN_POWER
 from irene.predictor.power_features import power_names
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import TERMS, RuntimeModel
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SHIPPED = Path(__file__).parent / "bundles"
 _TIME, _POWER = "time-", "power-"
 _KEYS = (
@@ -125,7 +125,7 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
     _require_keys(domain, ("metered", "ranges"), path, "domain")
     listed = content["regressors"]  # those with too few rows lack
     time = [name for name in REGRESSORS if f"{_TIME}{name}" in listed]
-    power = [name for name in ATTENTION_REGRESSORS if f"{_POWER}{name}" in listed]
+    power = [name for name in OWN_POWER if f"{_POWER}{name}" in listed]
     known = (*(_TIME + name for name in time), *(_POWER + name for name in power), "power", "stretch")
     _require_keys(listed, known, path, "regressors")
     shares = {name: _floats([share])[0] for name, share in _items(content["regressors"])}
@@ -209,15 +209,15 @@ def _size_range(bounds: Any) -> SizeRange:
 
 def _regressors(leaves: LeafModel) -> dict[str, Blend]:
     time = {f"{_TIME}{name}": blend for name, blend in leaves.time.items()}
-    attention = {f"{_POWER}{name}": blend for name, blend in leaves.attention_power.items()}
-    return time | attention | {"power": leaves.power, "stretch": leaves.stretch}
+    own_power = {f"{_POWER}{name}": blend for name, blend in leaves.own_power.items()}
+    return time | own_power | {"power": leaves.power, "stretch": leaves.stretch}
 
 
 def _names_of(regressor: str) -> tuple[str, ...]:
     """The columns that a saved regressor was fitted on."""
     if regressor.startswith(_TIME):
         return matrix_names(regressor.removeprefix(_TIME))
-    return attention_power_names() if regressor.startswith(_POWER) else power_names()
+    return OWN_POWER[regressor.removeprefix(_POWER)].names if regressor.startswith(_POWER) else power_names()
 
 
 def _read_checked(path: Path, digest: str) -> bytes:

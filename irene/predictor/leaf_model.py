@@ -3,8 +3,8 @@
 time = base / utilisation: the log ratio is learned by trees and a Gaussian process together, one blend for each set of
 kernels, taught by the many cheap timings; for products on top of what a survey taught. Power comes from what the kernel
 achieves (FLOP/s, bytes/s) and what it is, taught by the fewer windows with energy; so does the stretch from a burst's
-time to the sustained time under the power cap. Attention's kernels have regressors of power of their own. Energy =
-power x sustained time.
+time to the sustained time under the power cap. Some kernels have a regressor of power of their own.
+Energy = power x sustained time.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.attention_power import ATTENTION_REGRESSORS, attention_power_matrix
 from irene.predictor.blend import Blend, fit_blend, fit_blend_on
-from irene.predictor.leaf_table import REGRESSORS, FloatArray, LeafTable
+from irene.predictor.leaf_table import REGRESSORS, FloatArray, LeafTable, matrix_names
+from irene.predictor.own_power import OWN_POWER
 from irene.predictor.power_features import power_matrix
 from irene.predictor.rough_regressor import RoughRegressor
 
@@ -35,13 +35,15 @@ _POWER_SETTINGS: dict[str, Any] = {
 # How much of the answer is the Gaussian process's, chosen with whole sites held out: more where rows are few, as for
 # attention, convolutions and grouped products with some thousands each at most.
 _SMOOTH_SHARES = {
-    "gemm-half": 0.4, "gemm-tf32": 0.4, "gemm-single": 0.4, "vector-pointwise": 0.75, "vector-rowwise": 0.5
+    "gemm-half": 0.4, "gemm-tf32": 0.4, "gemm-single": 0.4, "vector-pointwise": 0.75, "vector-rowwise": 0.5,
+    "gemm-convolution-in-groups": 0.5,
 }  # fmt: skip
 _FEW_ROWS_SMOOTH_SHARE = 0.75
 _POWER_SMOOTH_SHARE = 0.5
 _NO_SURVEY: Mapping[str, Any] = MappingProxyType({})
 _FEWEST_ROWS = 20  # that a regressor of some of the kernels is fitted on
-_NEXT_BEST = {"gemm-convolution-in-groups": "gemm-convolution"}  # where rows were fewer: their columns are the same
+# Where rows were fewer: the columns of the second are the first ones of the first.
+_NEXT_BEST = {"gemm-convolution-in-groups": "gemm-convolution"}
 # Outside the data both hold their edge value; these keep a ratio from ever leaving physics altogether.
 _MAX_LOG_RATIO = 6.0
 # Above this share of the cap, a sustained time that is longer than a burst's is the cap's doing.
@@ -73,12 +75,12 @@ class LeafValues:
 class LeafModel:
     """Fitted regressors: `time` by the names in REGRESSORS; `power` and `stretch` over all of them.
 
-    `attention_power` by the names in ATTENTION_REGRESSORS stands in for `power` there, where rows were enough.
+    `own_power` by the names in OWN_POWER stands in for `power` there, where rows were enough.
     """
 
     time: dict[str, Blend]
     power: Blend
-    attention_power: dict[str, Blend]
+    own_power: dict[str, Blend]
     stretch: Blend
     idle_power_w: float
     power_cap_w: float
@@ -89,10 +91,10 @@ class LeafModel:
         some_s = np.maximum(burst_s, 1e-9)
         seen = power_matrix(table, some_s)
         log_w = self.power.predict(seen)
-        for name, regressor in self.attention_power.items():
-            members = _members(table, name)
+        for name, regressor in self.own_power.items():
+            members = OWN_POWER[name].members(table)
             if len(members):
-                log_w[members] = regressor.predict(attention_power_matrix(table, name, members, some_s[members]))
+                log_w[members] = regressor.predict(OWN_POWER[name].matrix(table, members, some_s[members]))
         power_w = np.clip(np.exp(log_w), self.idle_power_w, self.power_cap_w)
         stretch = np.exp(self.stretch.predict(seen))
         capped = table.launches & (power_w > _CAPPED_SHARE * self.power_cap_w)
@@ -104,10 +106,11 @@ class LeafModel:
         """Seconds of a call in a short burst, clocks up: what CUDA events measure."""
         duration_s = table.base_s.copy()
         for name in REGRESSORS:
-            regressor = self.time.get(name, self.time.get(_NEXT_BEST.get(name, "")))
+            fitted = name if name in self.time else _NEXT_BEST.get(name, name)
             members = _members(table, name)
-            if regressor is not None and len(members):
-                ratio = np.clip(regressor.predict(table.matrix(name, members)), -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
+            if fitted in self.time and len(members):
+                seen = table.matrix(name, members)[:, : len(matrix_names(fitted))]
+                ratio = np.clip(self.time[fitted].predict(seen), -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
                 duration_s[members] *= np.exp(ratio)
         return np.where(table.launches, duration_s, 0.0)
 
@@ -128,15 +131,14 @@ def fit_leaf_model(
             time[name] = fit_time(name, timed.matrix(name, members), target, seed, surveyed.get(name))
     seen = power_matrix(metered, burst_s)
     power = fit_blend(seen, np.log(metered_w), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
-    attention_power = {}
-    for name in ATTENTION_REGRESSORS:
-        members = _members(metered, name)
+    own_power = {}
+    for name, own in OWN_POWER.items():
+        members = own.members(metered)
         if len(members) >= _FEWEST_ROWS:
-            own = attention_power_matrix(metered, name, members, burst_s[members])
-            target = np.log(metered_w[members])
-            attention_power[name] = fit_blend(own, target, _POWER_SETTINGS, _FEW_ROWS_SMOOTH_SHARE, seed)
+            columns, target = own.matrix(metered, members, burst_s[members]), np.log(metered_w[members])
+            own_power[name] = fit_blend(columns, target, _POWER_SETTINGS, _FEW_ROWS_SMOOTH_SHARE, seed)
     stretch = fit_blend(seen, np.log(metered_s / burst_s), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
-    return LeafModel(time, power, attention_power, stretch, spec.context_idle_power_w, spec.power_cap_w)
+    return LeafModel(time, power, own_power, stretch, spec.context_idle_power_w, spec.power_cap_w)
 
 
 def fit_time(

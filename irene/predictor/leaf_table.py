@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
 from irene.predictor.attention_waves import attention_wave_names, attention_wave_ratios
+from irene.predictor.grouped_convolution import GROUPED_CONVOLUTION, grouped_convolution
 from irene.predictor.layout_features import (
     ATTENTION_LAYOUT,
     PRODUCT_LAYOUT,
@@ -178,7 +179,7 @@ _MORE: dict[str, tuple[tuple[tuple[str, ...], _Columns], ...]] = {
     "attention": ((attention_wave_names(), attention_wave_ratios), (ATTENTION_LAYOUT, attention_layout)),
     "vector": ((PASS_LAYOUT, pass_layout),),
     "gemm-convolution": _CONVOLUTION,
-    "gemm-convolution-in-groups": _CONVOLUTION,
+    "gemm-convolution-in-groups": (*_CONVOLUTION, (GROUPED_CONVOLUTION, grouped_convolution)),
 }
 
 

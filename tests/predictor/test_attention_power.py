@@ -34,7 +34,7 @@ def table_of(calls: list[Call], dtype: str = "float32") -> LeafTable:
 def columns_of(calls: list[Call], dtype: str = "float32", regressor: str = EFFICIENT) -> dict[str, np.ndarray]:
     table, members = table_of(calls, dtype), np.arange(len(calls))
     assert set(table.regressors) == {regressor}
-    matrix = attention_power_matrix(table, regressor, members, np.full(len(calls), BURST_S))
+    matrix = attention_power_matrix(regressor, table, members, np.full(len(calls), BURST_S))
     assert np.isfinite(matrix).all()
     return dict(zip(attention_power_names(), matrix.T, strict=True))
 
@@ -96,7 +96,7 @@ SIZES = [(batch, heads, q_len) for batch in (1, 2, 5) for heads in (4, 9, 20, 64
 
 def test_it_learns_how_idle_multiprocessors_save_power(fitted: Predictor, tmp_path: Path) -> None:
     model = fit_law([attend(*sizes) for sizes in SIZES])
-    assert set(model.attention_power) == {EFFICIENT}
+    assert set(model.own_power) == {EFFICIENT}
     asked = table_of([attend(1, 12, 64), attend(1, 30, 100), attend(2, 12, 130), attend(4, 40, 128), gelu(512, 4096)])
     law = np.array([*map(law_w, asked.calls[:4]), 600.0])
     np.testing.assert_allclose(model.predict(asked).power_w, law, rtol=0.1)
@@ -106,6 +106,6 @@ def test_it_learns_how_idle_multiprocessors_save_power(fitted: Predictor, tmp_pa
 
 def test_with_too_few_rows_attention_is_one_kind_among_others() -> None:
     model = fit_law([attend(*sizes) for sizes in SIZES[:19]])
-    assert not model.attention_power
+    assert not model.own_power
     power_w = model.predict(table_of([attend(1, 12, 64)])).power_w
     assert 120 <= power_w[0] <= 700

@@ -91,8 +91,8 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda c: c.update(schema_version=5), "schema_version is 5, this irene reads 4. Update irene"),
-        (lambda c: c.update(schema_version=3), "schema_version is 3.*Train it again"),
+        (lambda c: c.update(schema_version=6), "schema_version is 6, this irene reads 5. Update irene"),
+        (lambda c: c.update(schema_version=4), "schema_version is 4.*Train it again"),
         (lambda c: c.update(schema_version=True), "schema_version is True"),
         (lambda c: c.pop("schema_version"), "schema_version is None"),
         (lambda c: c.update(colour="red"), "the top: keys missing or unknown: colour"),
