@@ -20,6 +20,8 @@ class Row:
     `case` is the same for all repeats of one case. `families` are all families of the plan in which a primitive's
     signature occurs, joined by ','; the grid's own signatures carry 'grid'. `method` is 'window' (energy and time over
     one interval) or 'events' (time alone, `energy_j` is None). `weights` is 'hot' or 'cold'.
+    `busy_experts_pct` and `expert_load_deviation` say how rows were dealt to experts; None without a grouped product.
+    `drawn_load_deviation` is what a replay's loads were drawn with; None where loads are equal, or a router's.
     """
 
     case: str
@@ -56,6 +58,9 @@ class Row:
     throttle_reasons: int | None = None
     memory_used_bytes: int | None = None
     host_cpu_pct: float | None = None
+    busy_experts_pct: float | None = None
+    expert_load_deviation: float | None = None
+    drawn_load_deviation: float | None = None
     kernels_as_eager: bool | None = None
     attention_implementation: str = ""
     measured_at: str = ""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CannotWrite",
     "RowJournal",
+    "has_drawn_loads",
     "label_cases",
     "load_rows",
     "read_manifest",
@@ -157,6 +158,20 @@ def label_cases(rows: pd.DataFrame, *, reference: bool = False) -> pd.DataFrame:
         labels[f"{label}_spread_pct"] = spread.where(groups[column].count() > 1)
     added = ["repeats", "duration_spread_pct", "energy_spread_pct"]
     return labels.reset_index()[[*ROW_FIELDS, *added]]
+
+
+def has_drawn_loads(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows are replays whose experts' loads were drawn unevenly on purpose.
+
+    Their signature is that of the same product with equal loads, and they are no repeats of it: whoever goes by
+    signatures sets them apart. A threshold on `expert_load_deviation` could not tell them: where rows are fewer than
+    experts, equal loads deviate too.
+    """
+    import pandas as pd
+
+    if "drawn_load_deviation" not in rows:  # a frame kept from before there were such replays
+        return pd.Series(False, index=rows.index)
+    return rows["drawn_load_deviation"].notna()
 
 
 def _load_collection(folder: Path, name: str) -> pd.DataFrame:

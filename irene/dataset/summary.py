@@ -66,7 +66,7 @@ def count_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_kinds(rows: pd.DataFrame) -> pd.DataFrame:
-    """Distinct primitives (op, shapes, strides, dtype, hot or cold) of each kind: all, and those with energy.
+    """Distinct primitives (op, shapes, strides, dtype, hot or cold, loads) of each kind: all, and those with energy.
 
     Repeats and reference calls are not counted.
     """

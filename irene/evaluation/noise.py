@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irene.dataset.store import has_drawn_loads
 from irene.evaluation.metrics import median_ape_pct, worst_ape_pct
 
 GPU_BOUND_FROM_PCT = 85.0
@@ -56,9 +57,10 @@ def noise_by_call_pct(rows: pd.DataFrame, column: str = "energy_j") -> pd.DataFr
     """Noise of every call that was measured more than once: `call`, `method`, `scope`, `noise_pct`, level and so on.
 
     On one card, repeats of one run are compared (several such runs are averaged); between cards, each run's median.
-    Two runs may have been on one card: what is said about cards is then a little too small.
+    Two runs may have been on one card: what is said about cards is then a little too small. Replays with drawn loads
+    are left out: a call's name does not tell them from equal loads.
     """
-    runs = rows[rows[column].notna()].assign(call=name_calls(rows))
+    runs = rows[rows[column].notna() & ~has_drawn_loads(rows)].assign(call=name_calls(rows))
     keys = ["call", "method"]
     groups = runs.groupby(keys, sort=False)
     about = groups[["level", "execution", "dtype"]].first()

@@ -1,7 +1,8 @@
 """Who may teach and who is judged: whole families, or whole sites, held out without leaks.
 
 Rows are frames in the columns of `irene.dataset.schema.Row` (or labels of `label_cases`). Masks are aligned with the
-order of the rows. A row that is in neither mask of a fold is kept back: reference calls and the reserved families.
+order of the rows. A row that is in neither mask of a fold is kept back: reference calls, the reserved families, and
+replays with unevenly drawn loads of experts, since calls are predicted with equal loads.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from irene.dataset.families import GRID, reserved_families
+from irene.dataset.store import has_drawn_loads
 from irene.errors import BadDataset, BadInput
 from irene.primitives.call import read_signature
 from irene.primitives.sites import Site, site_of_call
@@ -45,7 +47,7 @@ def leave_one_family_out(
     """
     sets = _family_sets(rows)
     reserved = reserved_families()
-    judgeable = (found for found, apart in zip(sets, _reference(rows), strict=True) if not apart)
+    judgeable = (found for found, apart in zip(sets, _is_apart(rows), strict=True) if not apart)
     present = sorted(frozenset().union(*judgeable) - reserved - {GRID})
     for family in present if families is None else families:
         if family in reserved:
@@ -88,12 +90,12 @@ def leave_sites_out(rows: pd.DataFrame, folds: int = 5, seed: int = 0, within: M
     """`folds` folds over primitive rows, whole sites (`site_of`) held out; every site is judged in exactly one.
 
     Sites are dealt per kind of site (products, attention, each other op), so that each fold has some of each. Rows of
-    modules and models, reference calls and signatures that only reserved families have are in neither mask. `within`
-    restricts both masks: pass an outer fold's `train` to make choices inside it.
+    modules and models, reference calls, replays with drawn loads and signatures that only reserved families have are in
+    neither mask. `within` restricts both masks: pass an outer fold's `train` to make choices inside it.
     """
     sets = _family_sets(rows)
     reserved = reserved_families()
-    usable = (rows["level"] == "primitive").to_numpy() & ~_reference(rows)
+    usable = (rows["level"] == "primitive").to_numpy() & ~_is_apart(rows)
     usable &= np.array([bool(found - reserved) for found in sets], dtype=bool)
     if within is not None:
         usable &= within
@@ -141,7 +143,7 @@ def _hold_out(
             teachers -= {GRID}
         train[number] = bool(teachers)
         test[number] = bool(families & held) and not teachers
-    usable = ~_reference(rows)
+    usable = ~_is_apart(rows)
     return Fold(",".join(sorted(held)), train & usable, test & usable)
 
 
@@ -149,11 +151,11 @@ def _family_sets(rows: pd.DataFrame) -> list[frozenset[str]]:
     """The families of each row: of every row with the same signature, since two plans may name different ones."""
     own = [frozenset(filter(None, (name.strip() for name in text.split(",")))) for text in rows["families"]]
     of_signature: dict[str, frozenset[str]] = {}
-    for signature, found, reference in zip(rows["signature"], own, _reference(rows), strict=True):
-        if signature and not reference:  # a reference call teaches nothing, so its family must not keep a signature
+    for signature, found, apart in zip(rows["signature"], own, _is_apart(rows), strict=True):
+        if signature and not apart:  # it teaches nothing, so its family must not keep a signature
             of_signature[signature] = of_signature.get(signature, frozenset()) | found
     sets = [of_signature.get(s, found) for s, found in zip(rows["signature"], own, strict=True)]
-    nameless = np.array([not found for found in sets], dtype=bool) & ~_reference(rows)
+    nameless = np.array([not found for found in sets], dtype=bool) & ~_is_apart(rows)
     if nameless.any():
         case = rows["case"].iloc[int(np.argmax(nameless))]
         raise BadDataset(
@@ -162,8 +164,9 @@ def _family_sets(rows: pd.DataFrame) -> list[frozenset[str]]:
     return sets
 
 
-def _reference(rows: pd.DataFrame) -> Mask:
-    return rows["reference"].to_numpy(dtype=bool)
+def _is_apart(rows: pd.DataFrame) -> Mask:
+    """Rows that neither teach nor are judged: reference calls, and replays with drawn loads."""
+    return rows["reference"].to_numpy(dtype=bool) | has_drawn_loads(rows).to_numpy(dtype=bool)
 
 
 def _deal(items: Sequence[T], groups: int, generator: np.random.Generator) -> list[list[T]]:

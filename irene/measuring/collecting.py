@@ -136,7 +136,7 @@ class _Collection:
         case = reference.case
         if isinstance(case, PrimitiveCase):
             replay = self.machine.prepare_primitive(case, self.plan.seed, eager=reference.eager)
-            row = primitive_row(case, self._window(replay.run, replay.calls), replay.calls, repeat, self.plan.name)
+            row = primitive_row(case, self._window(replay.run, replay.calls), replay, repeat, self.plan.name)
             return replace(row, execution="eager") if reference.eager else row
         built = self.machine.build(case, self.plan.seed)
         target = self.machine.prepare_model(built, case, self.plan.seed)
@@ -197,10 +197,10 @@ class _Collection:
         replay: Replay = self.machine.prepare_primitive(case, self.plan.seed)
         if "events" in wanted:
             timed = self.machine.time_primitive(replay)
-            self._append(primitive_row(case, timed, replay.calls, repeat, self.plan.name))
+            self._append(primitive_row(case, timed, replay, repeat, self.plan.name))
         if "window" in wanted:
             measured = self._window(replay.run, replay.calls)
-            self._append(primitive_row(case, measured, replay.calls, repeat, self.plan.name))
+            self._append(primitive_row(case, measured, replay, repeat, self.plan.name))
 
     # -- after the last reference: profiling disturbs timing, so it comes at the very end ---------------------------
 

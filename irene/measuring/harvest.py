@@ -19,13 +19,14 @@ from irene.dataset.families import GRID, family_of
 from irene.errors import BadInput
 from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import DeviceSpec, load_device
+from irene.measuring.expert_loads import GROUPED_PRODUCTS, can_deviate, offsets_of
 from irene.measuring.grid import grid_calls
 from irene.measuring.measured import measured_cases
 from irene.measuring.plan import PrimitiveCase, read_plan_file, save_primitive_cases
 from irene.measuring.resizing import resized_calls
 from irene.measuring.shortening import shorten
 from irene.model_tree.tree import Workload
-from irene.primitives.call import Call
+from irene.primitives.call import Call, TensorSpec
 from irene.primitives.kinds import kind_of
 from irene.primitives.work import count_work
 from irene.tracing.sources import load_config
@@ -47,6 +48,7 @@ def harvest(plan_path: Path) -> list[PrimitiveCase]:
 
     Of random calls, those that physics allows to be shorter than its `shortest_s` are left out. Its `measured` names
     how many calls of a kind to time once more, of those in the collections under `rows` (a path from the plan).
+    Its `load_deviations` are those at which grouped products come again, beside equal loads.
     """
     settings = read_plan_file(plan_path).get("harvest")
     if not isinstance(settings, dict) or not {"models", "workloads", "dtypes", "energy"} <= set(settings):
@@ -75,6 +77,7 @@ def harvest(plan_path: Path) -> list[PrimitiveCase]:
     if measured := settings.get("measured", {}):
         cases += measured_cases(plan_path.parent / settings["rows"], measured, rng)
     cases = choose_energy(cases, settings["energy"], spec, rng)
+    cases += draw_loads(cases, settings.get("load_deviations", []))
     return cases + [PrimitiveCase(call, "host", "", False, "bfloat16") for call in host.values()]
 
 
@@ -100,6 +103,20 @@ def limit_cases(cases: list[PrimitiveCase], most: dict[str, int], rng: random.Ra
         limit = most.get(kind, most.get("other", len(members)))
         kept.extend(members if len(members) <= limit else rng.sample(members, limit))
     return kept
+
+
+def draw_loads(cases: list[PrimitiveCase], deviations: list[float]) -> list[PrimitiveCase]:
+    """The grouped products among the cases, at each deviation of loads that their number of experts can have.
+
+    They are metered where their twins with equal loads are, so that only loads differ.
+    """
+    drawn = []
+    for case in cases:
+        offsets = offsets_of(case.call.args, dict(case.call.kwargs)) if case.call.op in GROUPED_PRODUCTS else None
+        if isinstance(offsets, TensorSpec):
+            possible = [deviation for deviation in deviations if can_deviate(offsets.shape[0], deviation)]
+            drawn += [replace(case, load_deviation=float(deviation)) for deviation in possible]
+    return drawn
 
 
 def choose_energy(

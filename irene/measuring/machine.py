@@ -54,8 +54,8 @@ class GpuMachine:
         if torch.cuda.memory_reserved(self.device) > _RESERVED_BYTES:
             self.release()  # each graph keeps its own pool: freed graphs leave memory that no other can use
         if not eager:
-            return replaying.capture_replay(case.call, case.weights, self.device, seed)
-        return replaying.launch_replay(case.call, self.device, seed)
+            return replaying.capture_replay(case.call, case.weights, self.device, seed, case.load_deviation)
+        return replaying.launch_replay(case.call, self.device, seed, case.load_deviation)
 
     def time_primitive(self, replay: Replay) -> Burst:
         return time_burst(replay.run, replay.calls, self.full_clock_hz, self.device)

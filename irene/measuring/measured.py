@@ -15,9 +15,10 @@ _SHORTEST_S = 20e-6
 
 def measured_cases(directory: Path, most: dict[str, int], rng: random.Random) -> list[PrimitiveCase]:
     """Of each kind named in `most`, so many of the timed calls in `directory` that took 20 us or longer, at random."""
-    from irene.dataset.store import label_cases, load_rows
+    from irene.dataset.store import has_drawn_loads, label_cases, load_rows
 
-    labels = label_cases(load_rows(directory))
+    rows = load_rows(directory)
+    labels = label_cases(rows[~has_drawn_loads(rows)])
     timed = labels[(labels["method"] == "events") & (labels["level"] == "primitive")]
     timed = timed[timed.groupby("case")["duration_s"].transform("median") >= _SHORTEST_S].drop_duplicates("case")
     by_kind: dict[str, list[PrimitiveCase]] = {kind: [] for kind in most}

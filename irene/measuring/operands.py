@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import zlib
 from typing import Any
 
 import torch
 
-from irene.errors import Untraceable
+from irene.errors import BadInput, Untraceable
+from irene.measuring.expert_loads import GROUPED_PRODUCTS, deal_rows, offsets_of
 from irene.primitives.call import Argument, Call, TensorSpec
 
 _INDEXED_ALONG_DIM = {
@@ -17,8 +18,14 @@ _INDEXED_ALONG_DIM = {
 _TORCH_VALUES = {"torch.contiguous_format", "torch.channels_last", "torch.preserve_format", "torch.strided"}
 
 
-def make_operands(call: Call, device: torch.device, generator: torch.Generator) -> tuple[list[Any], dict[str, Any]]:
-    """Positional and keyword arguments to replay `call` with. Floats are drawn from a normal distribution."""
+def make_operands(
+    call: Call, device: torch.device, generator: torch.Generator, load_deviation: float | None = None
+) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments to replay `call` with. Floats are drawn from a normal distribution.
+
+    The experts of a grouped product get equal loads, or loads drawn with about `load_deviation`. Raises BadInput where
+    a call has no experts that could have it.
+    """
     limits = _index_limits(call)
     counter = iter(range(10_000))
 
@@ -35,8 +42,11 @@ def make_operands(call: Call, device: torch.device, generator: torch.Generator) 
     kwargs = {name: build(value) for name, value in call.kwargs}
     if kwargs.get("generator") == "generator":
         kwargs["generator"] = generator
-    if call.name in ("_grouped_mm", "grouped_mm_fallback"):
-        _balance_groups(call, args, kwargs)
+    offsets = offsets_of(args, kwargs) if call.op in GROUPED_PRODUCTS else None
+    if offsets is not None:
+        _deal(call, offsets, load_deviation, generator.initial_seed())
+    elif load_deviation is not None:
+        raise BadInput(f"{call.op} deals no rows to experts: its case takes no load_deviation, got {load_deviation}.")
     return args, kwargs
 
 
@@ -86,14 +96,11 @@ def _index_limits(call: Call) -> dict[int, int]:
     return {}
 
 
-def _balance_groups(call: Call, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Expert offsets of a balanced load: every expert gets the same number of rows, up to one."""
-    offsets = kwargs.get("offs", args[2] if len(args) > 2 else None)
-    if offsets is None:
-        return
-    rows, groups = call.tensors[0].shape[0], offsets.shape[0]
-    ends = [math.floor(rows * (group + 1) / groups) for group in range(groups)]
-    offsets.copy_(torch.tensor(ends, dtype=offsets.dtype))
+def _deal(call: Call, offsets: torch.Tensor, deviation: float | None, seed: int) -> None:
+    """Write where each expert's rows end. Each call draws its own loads, hot and cold weights the same."""
+    rows, experts = call.tensors[0].shape[0], offsets.shape[0]
+    loads = deal_rows(rows, experts, deviation, seed ^ zlib.crc32(call.signature.encode()))
+    offsets.copy_(torch.tensor(loads, dtype=offsets.dtype).cumsum(0))
 
 
 def _torch_value(text: str, device: torch.device) -> Any:

@@ -37,17 +37,23 @@ _MODEL_KEYS = {"model", "task", "dtypes", "executions", "workloads", "modules", 
 
 @dataclass(frozen=True, slots=True)
 class PrimitiveCase:
-    """Replay `call`; `energy` False means time alone."""
+    """Replay `call`; `energy` False means time alone.
+
+    With a `load_deviation`, the experts of a grouped product get loads that are drawn with about this standard
+    deviation over their mean; without, equal loads.
+    """
 
     call: Call
     weights: str
     families: str
     energy: bool
     dtype: str
+    load_deviation: float | None = None
 
     @property
     def key(self) -> str:
-        return f"{self.dtype}|{self.weights}|{self.call.signature}"
+        equal = f"{self.dtype}|{self.weights}|{self.call.signature}"
+        return equal if self.load_deviation is None else f"{equal}|loads {self.load_deviation}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,10 @@ def _workload(shape: Any, dtype: str, execution: str, entry: dict[str, Any], pat
 
 
 def load_primitive_cases(path: Path) -> tuple[PrimitiveCase, ...]:
-    """Read signatures: one JSON object a line {call, weights, families, energy, dtype}, gzip-compressed."""
+    """Read signatures: one JSON object a line, gzip-compressed.
+
+    Its keys are call, weights, families, energy and dtype, and load_deviation where loads are to be drawn.
+    """
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             return tuple(_parse_case(json.loads(line)) for line in lines)
@@ -151,8 +160,16 @@ def save_primitive_cases(cases: list[PrimitiveCase], path: Path) -> None:
         for case in cases:
             line: dict[str, Any] = {"call": case.call.to_json(), "weights": case.weights, "families": case.families}
             line |= {"energy": case.energy, "dtype": case.dtype}
+            if case.load_deviation is not None:
+                line["load_deviation"] = case.load_deviation
             file.write((json.dumps(line, separators=(",", ":"), sort_keys=True) + "\n").encode())
 
 
 def _parse_case(data: dict[str, Any]) -> PrimitiveCase:
-    return PrimitiveCase(Call.from_json(data["call"]), data["weights"], data["families"], data["energy"], data["dtype"])
+    deviation = data.get("load_deviation")
+    if deviation is not None and (type(deviation) not in (int, float) or not deviation > 0):
+        raise ValueError(f"load_deviation is a number above 0, got {deviation!r}")
+    return PrimitiveCase(
+        Call.from_json(data["call"]), data["weights"], data["families"], data["energy"], data["dtype"],
+        None if deviation is None else float(deviation),
+    )  # fmt: skip

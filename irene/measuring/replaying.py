@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from irene.errors import BadInput, MeterError
+from irene.measuring.expert_loads import ExpertLoads, operand_loads
 from irene.measuring.operands import make_operands, make_tensor
 from irene.primitives.call import Call, TensorSpec
 
@@ -29,10 +30,11 @@ _LAUNCH_BOUND_S = 15e-6
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A replayable graph: `run()` replays `calls` calls without waiting."""
+    """A replayable graph: `run()` replays `calls` calls without waiting. `loads` are those of a grouped product."""
 
     run: Callable[[], object]
     calls: int
+    loads: ExpertLoads | None = None
 
 
 def resolve_operator(op: str) -> Any:
@@ -45,14 +47,17 @@ def resolve_operator(op: str) -> Any:
     return target
 
 
-def capture_replay(call: Call, weights: str, device: torch.device, seed: int = 0) -> Replay:
+def capture_replay(
+    call: Call, weights: str, device: torch.device, seed: int = 0, load_deviation: float | None = None
+) -> Replay:
     """Capture a graph of many calls, so many that its own launch hardly counts.
 
     Raises MeterError if the call cannot be captured (it waits for the device, say).
     """
     operator = resolve_operator(call.op)
     generator = torch.Generator(device=device).manual_seed(seed)
-    args, kwargs = make_operands(call, device, generator)
+    args, kwargs = make_operands(call, device, generator, load_deviation)
+    loads = operand_loads(call.op, args, kwargs)
     rounds = [args]
     if weights == "cold":
         rounds += [_with_fresh_weights(call, args, device, generator) for _ in range(count_copies(call) - 1)]
@@ -78,7 +83,7 @@ def capture_replay(call: Call, weights: str, device: torch.device, seed: int = 0
     def run(_keep: object = (rounds, kwargs)) -> None:  # the graph reads these tensors: keep them alive
         graph.replay()
 
-    return Replay(run, calls)
+    return Replay(run, calls, loads)
 
 
 @contextlib.contextmanager
@@ -101,15 +106,15 @@ def count_calls(launched_s: float, rounds: int) -> int:
     return math.ceil(max(fewest, 1) / rounds) * rounds
 
 
-def launch_replay(call: Call, device: torch.device, seed: int = 0) -> Replay:
+def launch_replay(call: Call, device: torch.device, seed: int = 0, load_deviation: float | None = None) -> Replay:
     """Launch the call from Python, one at a time: what an eager loop over it would cost."""
     operator = resolve_operator(call.op)
-    args, kwargs = make_operands(call, device, torch.Generator(device=device).manual_seed(seed))
+    args, kwargs = make_operands(call, device, torch.Generator(device=device).manual_seed(seed), load_deviation)
 
     def run() -> object:
         return operator(*args, **kwargs)
 
-    return Replay(run, 1)
+    return Replay(run, 1, operand_loads(call.op, args, kwargs))
 
 
 def weight_bytes(call: Call) -> int:

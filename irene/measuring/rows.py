@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from typing import Any
 
 from irene.dataset.schema import Row
 from irene.measuring.bursts import Burst
+from irene.measuring.expert_loads import ExpertLoads
 from irene.measuring.plan import ModelCase, PrimitiveCase
+from irene.measuring.replaying import Replay
 from irene.measuring.targets import BuiltModel, Target
 from irene.measuring.window import WindowMeasurement
 from irene.model_tree.serialization import compress_tree
 
 
 def primitive_row(
-    case: PrimitiveCase, measured: WindowMeasurement | Burst, calls: int, repeat: int, collection: str
+    case: PrimitiveCase, measured: WindowMeasurement | Burst, replay: Replay, repeat: int, collection: str
 ) -> Row:
     """A replayed primitive; `measured` is a window, or a burst, for time alone."""
     common: dict[str, Any] = {
@@ -27,10 +29,12 @@ def primitive_row(
         "execution": "cuda_graph",
         "weights": case.weights,
         "repeat": repeat,
-        "calls_per_replay": calls,
+        "calls_per_replay": replay.calls,
+        "drawn_load_deviation": case.load_deviation,
         "signature": case.call.signature,
         "collection": collection,
         "measured_at": _now(),
+        **_load_fields(replay.loads),
     }
     if isinstance(measured, Burst):
         timed = {field.name: getattr(measured, field.name) for field in fields(Burst)}
@@ -71,8 +75,13 @@ def model_row(
         collection=collection,
         measured_at=_now(),
         tree=compress_tree(target.tree),
+        **_load_fields(target.loads),
         **_window_fields(measured),
     )
+
+
+def _load_fields(loads: ExpertLoads | None) -> dict[str, Any]:
+    return {} if loads is None else asdict(loads)
 
 
 def _window_fields(measured: WindowMeasurement) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from irene.errors import BadInput, MeterError
+from irene.measuring.expert_loads import GROUPED_PRODUCTS, ExpertLoads, watch_expert_loads
 from irene.measuring.plan import ModelCase
 from irene.measuring.replaying import refusing_to_wait
 from irene.model_tree.tree import ModelTree
@@ -36,11 +37,15 @@ class BuiltModel:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One callable case: `run()` makes one call without waiting for the device."""
+    """One callable case: `run()` makes one call without waiting for the device.
+
+    `loads` are how its routers deal their tokens: None without a grouped product.
+    """
 
     run: Callable[[], object]
     tree: ModelTree
     name: str
+    loads: ExpertLoads | None = None
 
 
 def set_precision(dtype: str) -> None:
@@ -68,14 +73,20 @@ def prepare(built: BuiltModel, case: ModelCase, device: torch.device, seed: int)
         module, args, inputs = _capture_inputs(built.module, case.path, inputs)
     root = record_call(module, args, inputs)
     tree = ModelTree(root, built.name, workload, trace_versions())
-    if workload.execution == "cuda_graph":
-        graph = capture(lambda: module(*args, **inputs), device)
-        return Target(graph.replay, tree, root.type)
 
     def run() -> object:
         return module(*args, **inputs)
 
-    return Target(run, tree, root.type)
+    has_experts = any(leaf.call is not None and leaf.call.op in GROUPED_PRODUCTS for leaf in root.leaves)
+    loads = watch_expert_loads(run) if has_experts else None
+    if workload.execution == "cuda_graph":
+        graph = capture(run, device)
+
+        def replay(_keep: object = run) -> None:  # the graph reads the inputs: keep them, and so the routers' choices
+            graph.replay()
+
+        return Target(replay, tree, root.type, loads)
+    return Target(run, tree, root.type, loads)
 
 
 def capture(call: Callable[[], object], device: torch.device) -> torch.cuda.CUDAGraph:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.dataset.families import GRID
+from irene.dataset.store import has_drawn_loads
 from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec
 from irene.model_tree.serialization import decompress_tree
@@ -94,8 +95,11 @@ class MeasuredWhole:
 
 
 def gather_primitives(rows: pd.DataFrame, spec: DeviceSpec) -> PrimitiveData:
-    """Distinct primitives of a frame in the columns of `Row`, but for reference calls. Raises BadDataset if too few."""
-    own = rows[(rows["level"] == "primitive") & ~rows["reference"].astype(bool)]
+    """Distinct primitives of a frame in the columns of `Row`. Raises BadDataset if too few.
+
+    Reference calls are left out, and replays with drawn loads: calls are predicted with equal ones.
+    """
+    own = rows[(rows["level"] == "primitive") & ~rows["reference"].astype(bool) & ~has_drawn_loads(rows)]
     found: dict[str, tuple[Call, str, bool]] = {}
     burst_s: dict[str, list[float]] = {}
     window: dict[str, list[tuple[float, float]]] = {}

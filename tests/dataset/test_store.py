@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from irene.dataset.schema import ROW_FIELDS, Row
-from irene.dataset.store import CannotWrite, RowJournal, label_cases, load_rows, write_manifest, write_parquet
+from irene.dataset.store import (
+    CannotWrite,
+    RowJournal,
+    has_drawn_loads,
+    label_cases,
+    load_rows,
+    write_manifest,
+    write_parquet,
+)
 from irene.errors import BadDataset
 
 BASE = Row(
@@ -143,6 +151,18 @@ def test_unreadable_and_foreign_tables_are_named(tmp_path: Path) -> None:
         load_rows(tmp_path)
     with pytest.raises(BadDataset, match="Cannot continue"):
         RowJournal(tmp_path)
+
+
+def test_rows_from_before_loads_were_noted(tmp_path: Path) -> None:
+    dealt = {"busy_experts_pct": 40.0, "expert_load_deviation": 1.5}
+    path = write_parquet(store(tmp_path / "old", replace(BASE, **dealt)))
+    (tmp_path / "old" / "rows.jsonl").unlink()
+    parquet.write_table(parquet.read_table(path).drop_columns([*dealt, "drawn_load_deviation"]), path)
+    store(tmp_path / "new", replace(BASE, case="b", **dealt), replace(BASE, case="d", drawn_load_deviation=0.3))
+    rows = load_rows(tmp_path).set_index("case").sort_index()
+    assert rows["busy_experts_pct"].tolist() == pytest.approx([math.nan, 40.0, math.nan], nan_ok=True)
+    assert rows["expert_load_deviation"].dtype == float and has_drawn_loads(rows).tolist() == [False, False, True]
+    assert has_drawn_loads(rows.drop(columns="drawn_load_deviation")).tolist() == [False] * 3
 
 
 def test_a_full_disk_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

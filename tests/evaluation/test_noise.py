@@ -47,6 +47,11 @@ def test_repeats_and_cards_are_apart_and_reference_calls_count(runs: pd.DataFram
     assert judged["noise_floor_pct"].tolist() == pytest.approx([75.0, np.nan], nan_ok=True)
 
 
+def test_drawn_loads_are_no_repeats_of_equal_ones(runs: pd.DataFrame) -> None:
+    drawn = frame(primitive_row(gelu(4), "bert", 50.0, drawn_load_deviation=1.0)).assign(run="a")
+    assert noise_by_call_pct(pd.concat([runs, drawn], ignore_index=True)).equals(noise_by_call_pct(runs))
+
+
 def test_rows_of_events_have_the_noise_of_their_time(runs: pd.DataFrame) -> None:
     judged = attach_noise(frame(primitive_row(gelu(4), "bert", None), primitive_row(gelu(4), "bert", 1.0)), runs)
     assert judged["card_noise_pct"].tolist() == pytest.approx([75.0, np.nan], nan_ok=True)

@@ -53,6 +53,14 @@ def test_shared_signatures_stay_in_training_own_ones_leave() -> None:
     assert strict == {"bert": ([1, 2, 3], [0, 4])}  # the grid's point that is bert's is gone, its others are not
 
 
+def test_drawn_loads_neither_teach_nor_are_judged_nor_name_a_family() -> None:
+    rows = frame(("bert", linear(8, 8, 8)), ("gpt2", linear(8, 8, 8)), ("gpt2", linear(8, 16, 8)))
+    rows["drawn_load_deviation"] = [None, 1.0, None]
+    folds = {fold.name: picked(fold) for fold in leave_one_family_out(rows)}
+    assert folds == {"bert": ([2], [0]), "gpt2": ([0], [2])}
+    assert [picked(fold) for fold in leave_sites_out(rows, 2)] in ([([0], [2]), ([2], [0])], [([2], [0]), ([0], [2])])
+
+
 def test_a_signature_has_the_families_of_all_its_rows() -> None:
     """Two plans, or hot and cold rows, may name different families for one signature."""
     rows = frame(("bert", "same"), ("gpt2", "same"), ("bert", "own"), ("bert", "own"), ("t5", "x"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ class FakeMachine:
 
     def prepare_primitive(self, case: PrimitiveCase, seed: int, eager: bool = False) -> Replay:
         self._note(case.key)
-        return launch_replay(case.call, self.device, seed)
+        return launch_replay(case.call, self.device, seed, case.load_deviation)
 
     def time_primitive(self, replay: Replay) -> Burst:
         start = time.perf_counter()
@@ -47,7 +48,7 @@ class FakeMachine:
     def prepare_model(self, built: BuiltModel, case: ModelCase, seed: int) -> Target:
         self._note(case.key)
         target = targets.prepare(built, targets.with_execution(case, "eager"), self.device, seed)
-        return Target(target.run, target.tree.with_workload(execution=case.workload.execution), target.name)
+        return replace(target, tree=target.tree.with_workload(execution=case.workload.execution))
 
     def count_kernels(self, target: Target) -> dict[str, int]:
         return self.captured_kernels if target.tree.workload.execution == "cuda_graph" else {"kernel": 1}

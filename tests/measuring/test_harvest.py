@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from irene.errors import BadInput
 from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import load_device
 from irene.measuring.grid import DTYPE_SHARES, dense, grid_calls
-from irene.measuring.harvest import choose_energy, harvest, limit_cases, trace_calls
+from irene.measuring.harvest import choose_energy, draw_loads, harvest, limit_cases, trace_calls
 from irene.measuring.measured import measured_cases
 from irene.measuring.plan import PrimitiveCase, load_primitive_cases
 from irene.measuring.replaying import resolve_operator
@@ -37,6 +38,7 @@ ROOT = Path(__file__).parents[2]
 _HARVEST = """
 primitives = "cases.jsonl.gz"
 [harvest]
+load_deviations = [0.3, 2]
 dtypes = ["bfloat16", "float32"]
 workloads = [[1, 16], [2, 8], [1, 4000]]
 models = ["{0}/bert", "{0}/mixtral"]
@@ -76,6 +78,10 @@ def test_harvest(cases: list[PrimitiveCase]) -> None:
     assert kinds["view"] == 0 and kinds["elementwise"] == 5 and kinds["grouped_gemm"] > 0
     energy = Counter(kind_of(case.call) for case in timed if case.energy)
     assert energy["gemm"] == 6 and energy["norm"] == energy["embedding"] == 2
+    drawn = [case for case in cases if case.load_deviation is not None]
+    twins = [case for case in timed if case.load_deviation is None and kind_of(case.call) == "grouped_gemm"]
+    assert drawn == [replace(case, load_deviation=0.3) for case in twins], "four experts cannot deviate by 2"
+    assert sum(case.energy for case in drawn) == 2
     families = {family for case in timed for family in case.families.split(",")}
     assert families == {"bert", "mixtral", "grid"}
     cold = [case for case in timed if case.weights == "cold"]
@@ -191,10 +197,21 @@ def test_at_most_so_many_of_a_kind() -> None:
     assert limit_cases(cases, {}, random.Random(0)) == cases
 
 
+def test_only_experts_are_dealt_unevenly() -> None:
+    offsets = TensorSpec((8,), (1,), "int32")
+    products = (dense((64, 32), "bfloat16"), dense((8, 32, 16), "bfloat16"))
+    named = Call("aten._grouped_mm.default", products, (("offs", offsets),))
+    batched = Call("aten._grouped_mm.default", (dense((8, 4, 32), "bfloat16"), products[1]))
+    cases = [PrimitiveCase(call, "cold", "x", True, "bfloat16") for call in (named, batched, linear(8, 8, 8))]
+    assert draw_loads(cases, [0.5, 2.0]) == [replace(cases[0], load_deviation=d) for d in (0.5, 2.0)]
+    assert draw_loads(cases, []) == []
+
+
 def test_calls_that_were_timed_before_come_again(tmp_path: Path) -> None:
     collection = tmp_path / "rows"
     rows = [primitive_row(linear(width, 64, 64), "bert", None, duration_s=s) for width, s in ((8, 3e-5), (16, 1e-6))]
     rows += [primitive_row(linear(32, 64, 64), "t5", 1.0, duration_s=3e-5), primitive_row(gelu(8), "t5", None)]
+    rows += [primitive_row(linear(8, 64, 64), "x", None, 3e-5, case="drawn", drawn_load_deviation=1.0)]
     with RowJournal(collection) as journal:
         for row in rows:
             journal.append(row)

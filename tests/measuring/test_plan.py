@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -116,6 +118,22 @@ def test_primitive_cases_come_back_and_equal_cases_are_equal_bytes(tmp_path: Pat
         save_primitive_cases(cases, tmp_path / name)
     assert load_primitive_cases(tmp_path / "a.gz") == tuple(cases)
     assert (tmp_path / "a.gz").read_bytes()[12:] == (tmp_path / "b.gz").read_bytes()[12:]
+
+
+def test_drawn_loads_are_cases_of_their_own_and_equal_ones_are_what_they_were(tmp_path: Path) -> None:
+    equal = case(1)
+    assert equal.key == f"bfloat16|hot|{equal.call.signature}", "else collections measure all their cases again"
+    drawn = [replace(equal, load_deviation=deviation) for deviation in (0.1, 1.0)]
+    assert len({each.key for each in (equal, *drawn)}) == 3
+    path = tmp_path / "cases.gz"
+    save_primitive_cases([equal, *drawn], path)
+    assert load_primitive_cases(path) == (equal, *drawn)
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    assert [line.pop("load_deviation", None) for line in lines] == [None, 0.1, 1.0]
+    for wrong in ("x", 0, -1.0, True, float("nan")):
+        path.write_bytes(gzip.compress(json.dumps({**lines[0], "load_deviation": wrong}).encode()))
+        with pytest.raises(BadInput, match="load_deviation is a number above 0"):
+            load_primitive_cases(path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "list", "fields", "call"])

@@ -13,6 +13,7 @@ from irene.errors import BadInput
 from irene.measuring.bursts import Burst
 from irene.measuring.host_costs import measure_host_costs, measure_module_call
 from irene.measuring.plan import ModelCase, PrimitiveCase
+from irene.measuring.replaying import Replay
 from irene.measuring.rows import model_row, primitive_row
 from irene.measuring.targets import build, prepare, set_precision, with_execution
 from irene.measuring.window import WindowMeasurement
@@ -80,11 +81,11 @@ def test_precision_and_execution() -> None:
 
 def test_rows_carry_what_was_measured(model: str) -> None:
     case = PrimitiveCase(Call("aten.relu.default", (X,), (), (X,)), "cold", "bert,gpt2", True, "float32")
-    row = primitive_row(case, WINDOW, 64, 2, "first")
+    row = primitive_row(case, WINDOW, Replay(print, 64), 2, "first")
     assert (row.energy_j, row.duration_s, row.power_w, row.method, row.repeat) == (2.0, 0.5, 4.0, "window", 2)
     assert (row.calls_per_replay, row.weights, row.families) == (64, "cold", "bert,gpt2")
     assert Call.from_json(json.loads(row.signature)) == case.call
-    timed = primitive_row(case, Burst(0.25, 3.0, 1.9e9), 64, 0, "first")
+    timed = primitive_row(case, Burst(0.25, 3.0, 1.9e9), Replay(print, 64), 0, "first")
     assert (timed.energy_j, timed.duration_s, timed.method) == (None, 0.25, "events")
     assert (timed.spread_pct, timed.sm_clock_hz) == (3.0, 1.9e9)
     assert timed.case == row.case

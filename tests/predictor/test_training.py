@@ -102,6 +102,13 @@ def test_reference_calls_teach_nothing(fitted: Predictor, rows: pd.DataFrame, tm
     assert digests(save_bundle(fit(both), tmp_path / "a")) == digests(save_bundle(fitted, tmp_path / "b"))
 
 
+def test_drawn_loads_are_no_repeats_of_equal_ones(rows: pd.DataFrame) -> None:
+    """They have the signature of the equal ones: taken for repeats, they would move the medians."""
+    drawn = rows.assign(drawn_load_deviation=1.0, duration_s=rows["duration_s"] * 7)
+    data, both = gather_primitives(rows, SPEC), gather_primitives(pd.concat([rows, drawn]), SPEC)
+    assert np.array_equal(both.timed_s, data.timed_s) and np.array_equal(both.metered_s, data.metered_s)
+
+
 def test_folds_hold_out_whole_sites(rows: pd.DataFrame) -> None:
     data = gather_primitives(rows, SPEC)
     for fold in range(SITE_FOLDS):
