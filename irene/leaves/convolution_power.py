@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from irene.predictor.leaf_table import HALF_DTYPES, LeafTable
+from irene.leaves.leaf_table import HALF_DTYPES, LeafTable
 from irene.primitives.shapes import gemm_shape
 
 FloatArray = NDArray[np.float64]

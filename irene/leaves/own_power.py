@@ -10,13 +10,13 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from irene.predictor.attention_power import ATTENTION_REGRESSORS, attention_power_matrix, attention_power_names
-from irene.predictor.convolution_power import (
+from irene.leaves.attention_power import ATTENTION_REGRESSORS, attention_power_matrix, attention_power_names
+from irene.leaves.convolution_power import (
     CONVOLUTION_REGRESSORS,
     convolution_power_matrix,
     convolution_power_names,
 )
-from irene.predictor.leaf_table import LeafTable
+from irene.leaves.leaf_table import LeafTable
 
 FloatArray = NDArray[np.float64]
 

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.blend import Blend, fit_blend, fit_blend_on
-from irene.predictor.leaf_table import REGRESSORS, FloatArray, LeafTable, matrix_names
-from irene.predictor.own_power import OWN_POWER
-from irene.predictor.power_features import power_matrix
-from irene.predictor.rough_regressor import RoughRegressor
+from irene.leaves.blend import Blend, fit_blend, fit_blend_on
+from irene.leaves.leaf_table import REGRESSORS, FloatArray, LeafTable, matrix_names
+from irene.leaves.own_power import OWN_POWER
+from irene.leaves.power_features import power_matrix
+from irene.leaves.rough_regressor import RoughRegressor
 
 _TIME_SETTINGS: dict[str, Any] = {
     "n_estimators": 250, "max_depth": 5, "learning_rate": 0.1, "max_bin": 64, "subsample": 0.8,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from irene.hardware.spec import load_device
-from irene.predictor.convolution_power import convolution_power_matrix, convolution_power_names
-from irene.predictor.grouped_convolution import GROUPED_CONVOLUTION, grouped_convolution
-from irene.predictor.leaf_model import LeafModel, fit_leaf_model
-from irene.predictor.leaf_table import LeafTable, make_table, matrix_names
+from irene.leaves.convolution_power import convolution_power_matrix, convolution_power_names
+from irene.leaves.grouped_convolution import GROUPED_CONVOLUTION, grouped_convolution
+from irene.leaves.leaf_model import LeafModel, fit_leaf_model
+from irene.leaves.leaf_table import LeafTable, make_table, matrix_names
 from irene.primitives.call import Call, TensorSpec
 from tests.predictor.made_law import gelu
 
