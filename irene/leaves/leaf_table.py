@@ -29,7 +29,7 @@ from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call
 from irene.primitives.features import feature_family, feature_matrix, feature_names
 from irene.primitives.kinds import KINDS, Kind, kind_of, launches_kernel
-from irene.primitives.shapes import compute_dtype, gemm_shape
+from irene.primitives.shapes import compute_dtype, gemm_shape, is_transposed
 from irene.primitives.work import count_work
 
 FloatArray = NDArray[np.float64]
@@ -206,7 +206,7 @@ def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:
 def _is_in_groups(call: Call) -> bool:
     """Along one dimension, each group of several channels: the library runs some many times slower than others."""
     shape = gemm_shape(call)
-    return len(call.outputs[0].shape) == 3 and shape.batch > 1 and shape.n > 1
+    return len(call.tensors[1].shape) == 3 and shape.batch > 1 and shape.n > 1 and not is_transposed(call)
 
 
 def _family_of(regressor: str) -> str:

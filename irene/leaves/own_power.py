@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from irene.leaves.attention_power import ATTENTION_REGRESSORS, attention_power_matrix, attention_power_names
 from irene.leaves.convolution_power import (
-    CONVOLUTION_REGRESSORS,
+    convolution_members,
     convolution_power_matrix,
     convolution_power_names,
 )
@@ -23,24 +23,26 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class OwnPower:
-    """Answers for the rows of `regressors` (of time) from columns `names`.
+    """Answers for the rows of a table that `members` finds, from columns `names`.
 
-    `matrix` makes them, shape (members, columns), of a table, its rows `members` and their burst seconds.
+    `matrix` makes them, shape (members, columns), of a table, such rows of it and their burst seconds.
     """
 
-    regressors: tuple[str, ...]
+    members: Callable[[LeafTable], NDArray[np.int64]]
     names: tuple[str, ...]
     matrix: Callable[[LeafTable, NDArray[np.int64], FloatArray], FloatArray]
 
-    def members(self, table: LeafTable) -> NDArray[np.int64]:
-        """The rows of `table` that it answers for: those that launch a kernel."""
-        return np.flatnonzero(np.isin(np.array(table.regressors, dtype=np.str_), self.regressors) & table.launches)
+
+def _attention_members(regressor: str, table: LeafTable) -> NDArray[np.int64]:
+    return np.flatnonzero((np.array(table.regressors, dtype=np.str_) == regressor) & table.launches)
 
 
 OWN_POWER: Mapping[str, OwnPower] = MappingProxyType({
     **{
-        name: OwnPower((name,), attention_power_names(), partial(attention_power_matrix, name))
+        name: OwnPower(
+            partial(_attention_members, name), attention_power_names(), partial(attention_power_matrix, name)
+        )
         for name in ATTENTION_REGRESSORS
     },
-    "convolution": OwnPower(CONVOLUTION_REGRESSORS, convolution_power_names(), convolution_power_matrix),
+    "convolution": OwnPower(convolution_members, convolution_power_names(), convolution_power_matrix),
 })  # fmt: skip
