@@ -82,7 +82,8 @@ def test_kernels_that_nobody_measured_are_priced_like_others() -> None:
     """Transposed and depthwise convolutions, and images in groups: neither slow chains nor power are known of them."""
     calls = [
         convolve(2, 64, 8, 16), unbatched(convolve(2, 64, 8, 16)), convolve(2, 64, 1, 3),
-        unbatched(convolve(2, 64, 1, 3)), convolve(2, 64, 64, 4), transposed(1), transposed(8), convolve(2, 64, 8, 3, dims=2),
+        unbatched(convolve(2, 64, 1, 3)), convolve(2, 64, 64, 4), transposed(1), transposed(8),
+        convolve(2, 64, 8, 3, dims=2),
         unbatched(convolve(2, 64, 8, 3, dims=2)), gelu(64, 64),
     ]  # fmt: skip
     table = table_of(calls, "bfloat16")
