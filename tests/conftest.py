@@ -1,6 +1,8 @@
-"""A small tree made by hand, and a prediction beside it, for tests that need no torch."""
+"""A small tree made by hand, and a prediction beside it, for tests that need no torch; and predictors."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -9,6 +11,11 @@ from irene.model_tree.graph import flatten
 from irene.model_tree.tree import ModelTree, Node, Workload
 from irene.predictor.prediction import NodeValues, Prediction, PredictorInfo
 from irene.primitives.call import Call, TensorSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from irene.predictor.predictor import Predictor
 
 X = TensorSpec((2, 4), (4, 1), "bfloat16")
 W = TensorSpec((4, 4), (4, 1), "bfloat16", weight=True)
@@ -53,3 +60,27 @@ def prediction(tree: ModelTree) -> Prediction:
     )  # fmt: skip
     shares = {"interpolated": 1 - float(joules[-1] / joules[0]), "extrapolated": float(joules[-1] / joules[0])}
     return Prediction(tree, "h200", PredictorInfo("test", "1", "nothing"), values, shares)
+
+
+@pytest.fixture(scope="session")
+def rows() -> pd.DataFrame:
+    """Rows that follow a made law."""
+    from tests.predictor.made_law import law_rows
+
+    return law_rows()
+
+
+@pytest.fixture(scope="session")
+def fitted(rows: pd.DataFrame) -> Predictor:
+    """The predictor that is fitted on them."""
+    from irene.predictor.training import fit
+
+    return fit(rows)
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Predictor:
+    """The predictor that comes with irene."""
+    from irene.predictor.bundle import load_bundle, shipped_bundle
+
+    return load_bundle(shipped_bundle("h200"))

@@ -13,12 +13,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.attention_waves import attention_wave_names
-from irene.predictor.leaf_model import LeafModel, LeafValues, fit_leaf_model
-from irene.predictor.leaf_table import REGRESSORS, LeafTable, matrix_names
-from irene.predictor.library_tiles import LIBRARY_TILES
-from irene.predictor.power_features import power_matrix, power_names
-from irene.predictor.tile_times import tile_time_names
+from irene.leaves.attention_waves import attention_wave_names
+from irene.leaves.leaf_model import LeafModel, LeafValues, fit_leaf_model
+from irene.leaves.leaf_table import REGRESSORS, LeafTable, matrix_names
+from irene.leaves.library_tiles import LIBRARY_TILES
+from irene.leaves.power_features import power_matrix, power_names
+from irene.leaves.tile_times import tile_time_names
 from irene.predictor.training import fit_blended_leaves
 from irene.predictor.training_data import PrimitiveData
 

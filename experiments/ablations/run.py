@@ -24,9 +24,9 @@ from irene.evaluation.metrics import absolute_percentage_errors, family_mean_map
 from irene.evaluation.noise import GPU_BOUND, HOST_BOUND, regime_of
 from irene.evaluation.splits import Fold, leave_one_family_out
 from irene.hardware.spec import load_device
+from irene.leaves.survey import Survey, gather_survey
 from irene.predictor.aggregation import NEUTRAL
 from irene.predictor.predictor import Predictor
-from irene.predictor.survey import Survey, gather_survey
 from irene.predictor.training import FitLeaves, fit
 from irene.reporting.marked_text import write_between_marks
 

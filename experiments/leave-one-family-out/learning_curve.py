@@ -17,7 +17,7 @@ from irene.evaluation.error_table import LONG_FROM_S, part_of
 from irene.evaluation.metrics import absolute_percentage_errors
 from irene.evaluation.splits import Mask, leave_sites_out, site_of
 from irene.hardware.spec import load_device
-from irene.predictor.survey import Survey
+from irene.leaves.survey import Survey
 from irene.predictor.training import fit_blended_leaves
 from irene.predictor.training_data import gather_primitives
 from irene.primitives.sites import site_of_call

@@ -36,7 +36,7 @@ from irene.evaluation.error_table import tabulate_errors, to_markdown
 from irene.evaluation.held_out import save_held_out, stamp_inputs
 from irene.evaluation.noise import tabulate_noise
 from irene.hardware.spec import load_device
-from irene.predictor.survey import gather_survey
+from irene.leaves.survey import gather_survey
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent

@@ -20,11 +20,11 @@ from irene.dataset.families import reserved_families
 from irene.dataset.store import load_rows
 from irene.dataset.summary import to_markdown
 from irene.hardware.spec import load_device
-from irene.predictor.blend import gains_of
-from irene.predictor.leaf_model import fit_time
-from irene.predictor.leaf_table import REGRESSORS
-from irene.predictor.smooth_regressor import fit_smooth
-from irene.predictor.survey import Survey, fit_surveyed, gather_survey
+from irene.leaves.blend import gains_of
+from irene.leaves.leaf_model import fit_time
+from irene.leaves.leaf_table import REGRESSORS
+from irene.leaves.smooth_regressor import fit_smooth
+from irene.leaves.survey import Survey, fit_surveyed, gather_survey
 from irene.predictor.training_data import PrimitiveData, gather_primitives
 from irene.primitives.sites import site_of_call
 from irene.reporting.marked_text import write_between_marks

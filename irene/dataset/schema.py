@@ -1,4 +1,4 @@
-"""What a measured row carries; every number in SI, every float field named with its unit.
+"""What a measured row carries; every number in SI, every float field named with its unit, or a plain ratio.
 
 `None` means not measured (never zero). The meaning of a joule is in data/README.md.
 """

@@ -55,7 +55,7 @@ def judge_seeds(
     from irene.evaluation.cross_validation import cross_validate
     from irene.evaluation.noise import attach_noise
     from irene.hardware.spec import load_device
-    from irene.predictor.survey import gather_survey
+    from irene.leaves.survey import gather_survey
 
     rows = load_rows(dataset_dir)
     runs = label_runs(rows, dataset_dir)

@@ -17,8 +17,8 @@ from irene.errors import BadDataset
 from irene.evaluation.judging import Judged, judge
 from irene.evaluation.splits import Fold, leave_one_family_out, leave_reserve_out, leave_sites_out, site_of
 from irene.hardware.spec import load_device
-from irene.predictor.fitted_once import share_fits
-from irene.predictor.survey import Survey, fit_ahead, list_fits
+from irene.leaves.fitted_once import share_fits
+from irene.leaves.survey import Survey, fit_ahead, list_fits
 from irene.predictor.training_data import SITE_FOLDS
 from irene.primitives.sites import Site
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _KEY = b"irene.held_out"
-_ROOMS = ("dataset", "evaluation", "hardware", "model_tree", "predictor", "primitives")
+_ROOMS = ("dataset", "evaluation", "hardware", "leaves", "model_tree", "predictor", "primitives")
 _BUNDLES = "bundles"
 
 

@@ -48,7 +48,7 @@ def can_deviate(experts: int, deviation: float) -> bool:
     >>> can_deviate(8, 2.0), can_deviate(4, 2.0)
     (True, False)
     """
-    return deviation >= _LEAST_DEVIATION and _gamma_shape(experts, deviation) > 0
+    return experts > 1 and deviation >= _LEAST_DEVIATION and _gamma_shape(experts, deviation) > 0
 
 
 def _gamma_shape(experts: int, deviation: float) -> float:
@@ -70,9 +70,10 @@ def deal_rows(rows: int, experts: int, deviation: float | None, seed: int) -> tu
         ends = [rows * expert // experts for expert in range(experts + 1)]
         return tuple(end - start for start, end in pairwise(ends))
     if not can_deviate(experts, deviation):
+        most = math.sqrt(max(experts - 1, 0))
         raise BadInput(
             f"Loads of {experts} experts cannot deviate by {deviation} of their mean: expected {_LEAST_DEVIATION} or "
-            f"more, and less than {math.sqrt(experts - 1):.3g}. Leave this deviation out of the plan."
+            f"more, and less than {most:.3g}. Leave this deviation out of the plan."
         )
     rng = random.Random(seed)
     weights = [rng.gammavariate(_gamma_shape(experts, deviation), 1.0) for _ in range(experts)]

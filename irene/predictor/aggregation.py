@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from irene.predictor.leaf_model import LeafValues
-from irene.predictor.leaf_table import HALF_DTYPES, LeafTable
+from irene.leaves.leaf_model import LeafValues
+from irene.leaves.leaf_table import HALF_DTYPES, LeafTable
 
 FloatArray = NDArray[np.float64]
 TAU = 3.0

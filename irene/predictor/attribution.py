@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from irene.hardware.roofline import compute_s, memory_s
 from irene.hardware.spec import DeviceSpec
+from irene.leaves.leaf_table import LeafTable
 from irene.model_tree.graph import FlatTree
 from irene.predictor.intervals import Intervals
-from irene.predictor.leaf_table import LeafTable
 from irene.predictor.placement import HOST_BOUND_SHARE, Placement
 from irene.predictor.prediction import PROVENANCES, NodeValues
 from irene.primitives.work import count_work

@@ -16,16 +16,16 @@ from typing import Any, NoReturn
 
 from irene.errors import BadBundle, BadInput
 from irene.hardware.spec import load_device
+from irene.leaves.blend import Blend
+from irene.leaves.blend_files import ROUGH_SUFFIX, SUFFIXES, blend_from_bytes, blend_to_bytes
+from irene.leaves.leaf_model import LeafModel
+from irene.leaves.leaf_table import REGRESSORS, matrix_names
+from irene.leaves.own_power import OWN_POWER
+from irene.leaves.power_features import power_names
 from irene.predictor.aggregation import WEIGHT_FEATURES, Weights
-from irene.predictor.blend import Blend
-from irene.predictor.blend_files import ROUGH_SUFFIX, SUFFIXES, blend_from_bytes, blend_to_bytes
 from irene.predictor.domain import Domain, SizeRange
 from irene.predictor.host_model import HostModel
 from irene.predictor.intervals import Intervals
-from irene.predictor.leaf_model import LeafModel
-from irene.predictor.leaf_table import REGRESSORS, matrix_names
-from irene.predictor.own_power import OWN_POWER
-from irene.predictor.power_features import power_names
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import TERMS, RuntimeModel

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from irene.predictor.leaf_table import LeafTable, fingerprint
+from irene.leaves.leaf_table import LeafTable, fingerprint
 
 SizeRange: TypeAlias = tuple[float, float, float, float]
 """Smallest and largest log2 of FLOP, then of bytes."""

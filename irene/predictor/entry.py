@@ -131,7 +131,7 @@ def train(dataset_dir: str | Path, output: str | Path, *, device: str = "h200") 
     """
     from irene.dataset.families import reserved_families
     from irene.dataset.store import load_rows
-    from irene.predictor.survey import gather_survey
+    from irene.leaves.survey import gather_survey
     from irene.predictor.training import fit
 
     rows = load_rows(dataset_dir)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from irene.errors import UnknownName
 from irene.hardware.spec import DeviceSpec
+from irene.leaves.leaf_model import LeafValues
 from irene.predictor.aggregation import Weights, weight_features
 from irene.predictor.host_model import HostModel
-from irene.predictor.leaf_model import LeafValues
 from irene.predictor.shared_clock import share_clock
 from irene.predictor.timeline import run_timeline
 from irene.predictor.tree_leaves import TreeLeaves

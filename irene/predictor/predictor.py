@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
+from irene.leaves.leaf_model import LeafModel
+from irene.leaves.leaf_table import effective_dtype, make_table
 from irene.model_tree.tree import ModelTree
 from irene.predictor.aggregation import Weights
 from irene.predictor.attribution import attribute, rescale, share_provenance
 from irene.predictor.domain import Domain
 from irene.predictor.host_model import HostModel
 from irene.predictor.intervals import WITH_RUNTIME, Intervals
-from irene.predictor.leaf_model import LeafModel
-from irene.predictor.leaf_table import effective_dtype, make_table
 from irene.predictor.placement import place_leaves
 from irene.predictor.prediction import Prediction, PredictorInfo
 from irene.predictor.runtime import RuntimeFeatures, RuntimeModel

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.leaf_model import LeafValues
+from irene.leaves.leaf_model import LeafValues
 
 FloatArray = NDArray[np.float64]
 # Dynamic power goes with clock x voltage squared, and voltage with the clock: about its third power.

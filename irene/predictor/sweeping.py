@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from irene.leaves.leaf_model import LeafValues
+from irene.leaves.leaf_table import LeafTable, effective_dtype, make_table
 from irene.predictor.attribution import compute_shares, name_bounds, split_energy
 from irene.predictor.domain import Domain
-from irene.predictor.leaf_model import LeafValues
-from irene.predictor.leaf_table import LeafTable, effective_dtype, make_table
 from irene.predictor.placement import place_issued
 from irene.predictor.prediction import PROVENANCES
 from irene.predictor.predictor import Predictor

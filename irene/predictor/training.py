@@ -17,19 +17,19 @@ import numpy as np
 from irene import __version__
 from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec, load_device
+from irene.leaves.leaf_model import LeafModel, LeafValues, fit_leaf_model
+from irene.leaves.leaf_table import LeafTable, join_tables
+from irene.leaves.smooth_regressor import one_thread
+from irene.leaves.survey import Survey, fit_largest_first, fit_surveyed
 from irene.predictor.aggregation import AggregationCase, fit_weights, weight_features
 from irene.predictor.domain import make_domain
 from irene.predictor.host_model import HostModel, make_host_model
 from irene.predictor.intervals import WITH_RUNTIME, Intervals, calibrate
-from irene.predictor.leaf_model import LeafModel, LeafValues, fit_leaf_model
-from irene.predictor.leaf_table import LeafTable, join_tables
 from irene.predictor.placement import Placement, place_leaves
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import RuntimeModel, fit_runtime
 from irene.predictor.shared_clock import share_clock
-from irene.predictor.smooth_regressor import one_thread
-from irene.predictor.survey import Survey, fit_largest_first, fit_surveyed
 from irene.predictor.training_data import (
     FAMILY_FOLDS,
     SITE_FOLDS,

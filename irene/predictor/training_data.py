@@ -19,11 +19,11 @@ from irene.dataset.families import GRID
 from irene.dataset.store import has_drawn_loads
 from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec
+from irene.leaves.leaf_table import LeafTable, effective_dtype, fingerprint, make_table
+from irene.leaves.survey import Survey, site_key
 from irene.model_tree.serialization import decompress_tree
 from irene.model_tree.tree import ModelTree
-from irene.predictor.leaf_table import LeafTable, effective_dtype, fingerprint, make_table
 from irene.predictor.runtime import RuntimeFeatures
-from irene.predictor.survey import Survey, site_key
 from irene.predictor.tree_leaves import TreeLeaves, tabulate_leaves
 from irene.primitives.call import Call, read_signature
 from irene.primitives.kinds import launches_kernel

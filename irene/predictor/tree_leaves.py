@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
+from irene.leaves.leaf_table import LeafTable, effective_dtype, make_table
 from irene.model_tree.graph import FlatTree, flatten
 from irene.model_tree.tree import ModelTree
-from irene.predictor.leaf_table import LeafTable, effective_dtype, make_table
 from irene.predictor.reuse import find_cold, find_uses
 from irene.primitives.call import Call
 from irene.primitives.work import count_work

@@ -181,20 +181,21 @@ def _convolution_shape(call: Call) -> GemmShape:
         raise BadInput(f"{call.op}: expected the output's shape to be recorded with the call.")
     out = call.outputs[0]
     spatial = len(weight.shape) - 2
-    positions_at = x if _is_transposed(call) else out
+    positions_at = x if is_transposed(call) else out
     channels_at = len(x.shape) - spatial - 1
     samples = x.shape[0] if channels_at else 1
     m = samples * math.prod(positions_at.shape[channels_at + 1 :])
     taps = math.prod(weight.shape[2:])
     bias = _is_tensor(call, 2, "bias")
-    if _is_transposed(call):  # weight (C_in, C_out / groups, ...)
+    if is_transposed(call):  # weight (C_in, C_out / groups, ...)
         groups = max(out.shape[channels_at] // max(weight.shape[1], 1), 1)
         return GemmShape(groups, m, weight.shape[1] * taps, weight.shape[0] // groups, True, False, bias)
     groups = max(x.shape[channels_at] // max(weight.shape[1], 1), 1)  # weight (C_out, C_in / groups, ...)
     return GemmShape(groups, m, weight.shape[0] // groups, weight.shape[1] * taps, has_bias=bias)
 
 
-def _is_transposed(call: Call) -> bool:
+def is_transposed(call: Call) -> bool:
+    """Whether a convolution is a transposed one: its weight is (C_in, C_out / groups, ...)."""
     if call.name in ("convolution", "_convolution"):
         flag: Argument = call.args[6] if len(call.args) > 6 else call.kwarg("transposed", False)
         return bool(flag)

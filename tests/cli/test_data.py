@@ -44,7 +44,7 @@ def test_training_into_a_place_that_cannot_be(
     (tmp_path / "file").write_text("")
     fitted = load_bundle(shipped_bundle("h200"))
     monkeypatch.setattr("irene.dataset.store.load_rows", lambda _: pd.DataFrame({"families": ["bert"]}))
-    monkeypatch.setattr("irene.predictor.survey.gather_survey", lambda *_: None)
+    monkeypatch.setattr("irene.leaves.survey.gather_survey", lambda *_: None)
     monkeypatch.setattr("irene.predictor.training.fit", lambda rows, device, survey: fitted)
     assert run(["train", "data", "--output", str(tmp_path / "file" / "bundle")]) == 2
     captured = capsys.readouterr()

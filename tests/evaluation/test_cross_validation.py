@@ -13,7 +13,7 @@ from irene.errors import BadDataset
 from irene.evaluation import judge_dataset
 from irene.evaluation.cross_validation import cross_validate
 from irene.evaluation.error_table import tabulate_errors
-from irene.predictor.survey import Survey, SurveyedKernels, fit_surveyed
+from irene.leaves.survey import Survey, SurveyedKernels, fit_surveyed
 from tests.evaluation.made_rows import Constant
 
 

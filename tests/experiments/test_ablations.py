@@ -12,7 +12,7 @@ import pytest
 
 import irene
 from irene.hardware.spec import load_device
-from irene.predictor.leaf_table import LeafTable, make_table, matrix_names
+from irene.leaves.leaf_table import LeafTable, make_table, matrix_names
 from irene.predictor.training import fit, fit_blended_leaves
 from irene.predictor.training_data import gather_primitives
 from tests.predictor.made_law import gelu, law_rows, law_s, linear

@@ -119,6 +119,34 @@ def test_captured_model_runs_the_kernels_of_eager() -> None:
     assert sum(kernels[0].values()) > 30
 
 
+def test_a_captured_mixture_of_experts_deals_as_the_eager_one() -> None:
+    machine = GpuMachine()
+    loads = []
+    for execution in ("eager", "cuda_graph"):
+        case = ModelCase("Qwen/Qwen1.5-MoE-A2.7B", Workload(1, 128, None, "bfloat16", execution=execution))
+        target = machine.prepare_model(machine.build(case, 0), case, 0)
+        target.run()
+        machine.synchronize()
+        loads.append(target.loads)
+    assert loads[0] == loads[1] and loads[0] is not None
+    assert 10 < loads[0].busy_experts_pct < 100 and loads[0].expert_load_deviation > 0.3
+
+
+def test_weights_of_idle_experts_are_not_read() -> None:
+    machine, rows, experts, width = GpuMachine(), 256, 64, 2048
+    shapes = ((rows, width), (experts, width, width), (rows, width))
+    x, weight, y = (spec_of(torch.empty(shape, dtype=torch.bfloat16, device="meta")) for shape in shapes)
+    offsets = spec_of(torch.empty(experts, dtype=torch.int32, device="meta"))
+    call = Call("aten._grouped_mm.default", (x, weight, offsets), (), (y,))
+    timed = {}
+    for deviation in (None, 4.0):
+        replay = machine.prepare_primitive(PrimitiveCase(call, "hot", "", False, "bfloat16", deviation), seed=0)
+        assert replay.loads is not None
+        timed[deviation] = (replay.loads.busy_experts_pct, machine.time_primitive(replay).duration_s)
+    assert timed[None][0] == 100 and timed[4.0][0] < 50
+    assert timed[4.0][1] < 0.8 * timed[None][1]
+
+
 def test_recording_a_real_call_equals_recording_meta() -> None:
     trees = []
     for device in ("meta", "cuda"):

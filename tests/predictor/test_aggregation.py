@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from irene.hardware.spec import load_device
+from irene.leaves.leaf_model import LeafValues
+from irene.leaves.leaf_table import make_table
 from irene.predictor.aggregation import (
     NEUTRAL,
     TAU,
@@ -19,8 +21,6 @@ from irene.predictor.aggregation import (
     fit_weights,
     weight_features,
 )
-from irene.predictor.leaf_model import LeafValues
-from irene.predictor.leaf_table import make_table
 from tests.predictor.made_law import attention, gelu, linear
 
 SPEC = load_device("h200")

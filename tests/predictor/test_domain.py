@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from irene.hardware.spec import load_device
+from irene.leaves.leaf_table import LeafTable, make_table
 from irene.predictor.domain import Domain, make_domain
-from irene.predictor.leaf_table import LeafTable, make_table
 from irene.primitives.call import Call
 from tests.predictor.made_law import UNKNOWN, VIEW, attention, gelu, linear, tensor
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from irene.hardware.spec import load_device
-from irene.predictor.leaf_model import LeafValues
+from irene.leaves.leaf_model import LeafValues
 from irene.predictor.shared_clock import share_clock
 
 SPEC = load_device("h200")

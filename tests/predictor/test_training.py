@@ -14,11 +14,11 @@ import pytest
 import irene
 from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec, load_device
+from irene.leaves.leaf_model import LeafModel, LeafValues
 from irene.model_tree.serialization import decompress_tree
 from irene.predictor import train
 from irene.predictor.aggregation import fit_weights
 from irene.predictor.bundle import save_bundle
-from irene.predictor.leaf_model import LeafModel, LeafValues
 from irene.predictor.placement import place_leaves
 from irene.predictor.predictor import Predictor
 from irene.predictor.training import fit, fit_blended_leaves

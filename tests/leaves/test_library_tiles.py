@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from irene.hardware.spec import load_device
-from irene.predictor.library_tiles import LIBRARY_TILES, library_tiles
+from irene.leaves.library_tiles import LIBRARY_TILES, library_tiles
 from irene.primitives.call import Call, TensorSpec
 
 SPEC = load_device("h200")

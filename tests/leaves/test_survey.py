@@ -10,14 +10,14 @@ import pytest
 
 from irene.dataset.surveys import SurveyRow, write_survey
 from irene.hardware.spec import load_device
-from irene.predictor import fitted_once
-from irene.predictor import survey as survey_room
-from irene.predictor.blend_files import blend_from_bytes, blend_to_bytes
-from irene.predictor.fitted_once import FittedOnce
-from irene.predictor.leaf_model import fit_time
-from irene.predictor.leaf_table import make_table, matrix_names
-from irene.predictor.rough_regressor import fit_rough, rough_from_bytes, rough_to_bytes
-from irene.predictor.survey import Survey, fit_ahead, fit_surveyed, gather_survey, list_fits, site_key
+from irene.leaves import fitted_once
+from irene.leaves import survey as survey_room
+from irene.leaves.blend_files import blend_from_bytes, blend_to_bytes
+from irene.leaves.fitted_once import FittedOnce
+from irene.leaves.leaf_model import fit_time
+from irene.leaves.leaf_table import make_table, matrix_names
+from irene.leaves.rough_regressor import fit_rough, rough_from_bytes, rough_to_bytes
+from irene.leaves.survey import Survey, fit_ahead, fit_surveyed, gather_survey, list_fits, site_key
 from irene.primitives.call import Call
 from irene.primitives.sites import site_of_call
 from tests.predictor.made_law import linear

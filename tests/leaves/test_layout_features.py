@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from irene.hardware.spec import load_device
-from irene.predictor.layout_features import (
+from irene.leaves.layout_features import (
     ATTENTION_LAYOUT,
     PRODUCT_LAYOUT,
     attention_layout,
     product_layout,
 )
-from irene.predictor.leaf_table import REGRESSORS, make_table, matrix_names
-from irene.predictor.pass_layout import PASS_LAYOUT, pass_layout
+from irene.leaves.leaf_table import REGRESSORS, make_table, matrix_names
+from irene.leaves.pass_layout import PASS_LAYOUT, pass_layout
 from irene.primitives.call import Call, TensorSpec
 from tests.predictor.made_law import attention, gelu, linear, tensor
 

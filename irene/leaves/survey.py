@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from irene.dataset.surveys import load_surveys
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.fitted_once import FittedOnce, share_fits
-from irene.predictor.leaf_table import effective_dtype, make_table
-from irene.predictor.rough_regressor import RoughRegressor, fit_rough
+from irene.leaves.fitted_once import FittedOnce, share_fits
+from irene.leaves.leaf_table import effective_dtype, make_table
+from irene.leaves.rough_regressor import RoughRegressor, fit_rough
 from irene.primitives.call import read_signature
 from irene.primitives.sites import Site, site_of_call
 

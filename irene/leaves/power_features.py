@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from irene.predictor.leaf_table import HALF_DTYPES, REGRESSORS, LeafTable, matrix_names
+from irene.leaves.leaf_table import HALF_DTYPES, REGRESSORS, LeafTable, matrix_names
 from irene.primitives.kinds import KINDS
 
 FloatArray = NDArray[np.float64]

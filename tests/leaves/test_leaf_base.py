@@ -6,8 +6,8 @@ import pytest
 
 from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import load_device
-from irene.predictor.leaf_base import KERNEL_FLOOR_S, base_duration_s
-from irene.predictor.leaf_table import make_table
+from irene.leaves.leaf_base import KERNEL_FLOOR_S, base_duration_s
+from irene.leaves.leaf_table import make_table
 from irene.primitives.attention import attention_backend
 from irene.primitives.call import TensorSpec
 from irene.primitives.work import count_work

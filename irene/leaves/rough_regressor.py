@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irene.predictor.smooth_regressor import FloatArray
+from irene.leaves.smooth_regressor import FloatArray
 
 if TYPE_CHECKING:
     import xgboost

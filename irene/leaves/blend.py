@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from irene.predictor.fitted_once import FittedOnce
-from irene.predictor.rough_regressor import RoughRegressor
-from irene.predictor.smooth_regressor import MOST_POINTS, FloatArray, SmoothRegressor, fit_smooth
+from irene.leaves.fitted_once import FittedOnce
+from irene.leaves.rough_regressor import RoughRegressor
+from irene.leaves.smooth_regressor import MOST_POINTS, FloatArray, SmoothRegressor, fit_smooth
 
 if TYPE_CHECKING:
     import xgboost

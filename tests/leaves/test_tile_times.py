@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from irene.hardware.spec import load_device
-from irene.predictor.attention_waves import attention_wave_names, attention_wave_ratios
-from irene.predictor.leaf_base import base_duration_s
-from irene.predictor.tile_times import TILES, tile_time_names, tile_time_ratios
+from irene.leaves.attention_waves import attention_wave_names, attention_wave_ratios
+from irene.leaves.leaf_base import base_duration_s
+from irene.leaves.tile_times import TILES, tile_time_names, tile_time_ratios
 from irene.primitives.call import Call, TensorSpec
 
 SPEC = load_device("h200")

@@ -13,23 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.attention_waves import attention_wave_names, attention_wave_ratios
-from irene.predictor.grouped_convolution import GROUPED_CONVOLUTION, grouped_convolution
-from irene.predictor.layout_features import (
+from irene.leaves.attention_waves import attention_wave_names, attention_wave_ratios
+from irene.leaves.grouped_convolution import GROUPED_CONVOLUTION, grouped_convolution
+from irene.leaves.layout_features import (
     ATTENTION_LAYOUT,
     PRODUCT_LAYOUT,
     attention_layout,
     product_layout,
 )
-from irene.predictor.leaf_base import base_duration_s
-from irene.predictor.library_tiles import LIBRARY_TILES, library_tiles
-from irene.predictor.pass_layout import PASS_LAYOUT, pass_layout
-from irene.predictor.tile_times import tile_time_names, tile_time_ratios
+from irene.leaves.leaf_base import base_duration_s
+from irene.leaves.library_tiles import LIBRARY_TILES, library_tiles
+from irene.leaves.pass_layout import PASS_LAYOUT, pass_layout
+from irene.leaves.tile_times import tile_time_names, tile_time_ratios
 from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call
 from irene.primitives.features import feature_family, feature_matrix, feature_names
 from irene.primitives.kinds import KINDS, Kind, kind_of, launches_kernel
-from irene.primitives.shapes import compute_dtype, gemm_shape
+from irene.primitives.shapes import compute_dtype, gemm_shape, is_transposed
 from irene.primitives.work import count_work
 
 FloatArray = NDArray[np.float64]
@@ -206,7 +206,7 @@ def _regressor_of(call: Call, kind: Kind, dtype: str) -> str:
 def _is_in_groups(call: Call) -> bool:
     """Along one dimension, each group of several channels: the library runs some many times slower than others."""
     shape = gemm_shape(call)
-    return len(call.outputs[0].shape) == 3 and shape.batch > 1 and shape.n > 1
+    return len(call.tensors[1].shape) == 3 and shape.batch > 1 and shape.n > 1 and not is_transposed(call)
 
 
 def _family_of(regressor: str) -> str:

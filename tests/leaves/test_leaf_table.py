@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from irene.hardware.spec import load_device
-from irene.predictor import leaf_table
-from irene.predictor.blend import fit_blend
-from irene.predictor.leaf_table import LeafTable, join_tables, make_table
+from irene.leaves import leaf_table
+from irene.leaves.blend import fit_blend
+from irene.leaves.leaf_table import LeafTable, join_tables, make_table
 from irene.predictor.predictor import Predictor
 from irene.primitives.call import Call
 from tests.predictor.made_law import UNKNOWN, VIEW, attention, gelu, linear, tensor

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from irene.predictor.blend import fit_blend
-from irene.predictor.blend_files import blend_from_bytes, blend_to_bytes
-from irene.predictor.smooth_regressor import FloatArray, SmoothRegressor, fit_smooth
+from irene.leaves.blend import fit_blend
+from irene.leaves.blend_files import blend_from_bytes, blend_to_bytes
+from irene.leaves.smooth_regressor import FloatArray, SmoothRegressor, fit_smooth
 
 TREES = {"n_estimators": 30, "max_depth": 3}
 
@@ -63,7 +63,7 @@ def test_rows_that_lie_on_each_other_are_one_point() -> None:
 
 def test_with_every_row_a_point_it_is_the_exact_mean() -> None:
     """Against K (K + noise)^-1 y, solved directly."""
-    from irene.predictor import smooth_regressor
+    from irene.leaves import smooth_regressor
 
     rows, noise = sample(80), 0.01
     apart = np.sqrt(((rows[:, None] - rows[None]) ** 2).sum(axis=2))
@@ -76,7 +76,7 @@ def test_the_slopes_of_the_search_are_those_of_its_loss(monkeypatch: pytest.Monk
     """Against finite differences, at the place where the search starts."""
     from scipy import optimize
 
-    from irene.predictor import smooth_regressor
+    from irene.leaves import smooth_regressor
 
     seen = {}
 

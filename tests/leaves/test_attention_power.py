@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from irene.hardware.spec import load_device
-from irene.predictor.attention_power import ATTENTION_REGRESSORS, attention_power_matrix, attention_power_names
+from irene.leaves.attention_power import ATTENTION_REGRESSORS, attention_power_matrix, attention_power_names
+from irene.leaves.leaf_model import LeafModel, fit_leaf_model
+from irene.leaves.leaf_table import LeafTable, make_table
 from irene.predictor.bundle import load_bundle, save_bundle
-from irene.predictor.leaf_model import LeafModel, fit_leaf_model
-from irene.predictor.leaf_table import LeafTable, make_table
 from irene.predictor.predictor import Predictor
 from irene.primitives.call import Call, TensorSpec
 from tests.predictor.made_law import gelu

@@ -9,20 +9,36 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from irene.predictor.leaf_table import HALF_DTYPES, LeafTable
-from irene.primitives.shapes import gemm_shape
+from irene.leaves.leaf_table import HALF_DTYPES, LeafTable
+from irene.primitives.shapes import gemm_shape, is_transposed
 
 FloatArray = NDArray[np.float64]
-CONVOLUTION_REGRESSORS = ("gemm-convolution", "gemm-convolution-in-groups")
+_IN_GROUPS = "gemm-convolution-in-groups"
 _FADED = 0.02  # of the peak: below it idle power hides what is achieved
 _TILE = 128  # rows and columns of output that a multiprocessor takes at a time, about
+
+
+def convolution_members(table: LeafTable) -> NDArray[np.int64]:
+    """The rows of `table` that are convolutions as windows have them.
+
+    No transposed or depthwise ones, and no images in groups: none was measured, and their kernels are others.
+    """
+    return np.array(
+        [
+            at
+            for at, (call, kind, launches) in enumerate(zip(table.calls, table.kinds, table.launches, strict=True))
+            if kind == "convolution" and launches and not is_transposed(call)
+            and (table.regressors[at] == _IN_GROUPS or gemm_shape(call).batch == 1)
+        ],
+        dtype=np.int64,
+    )  # fmt: skip
 
 
 def convolution_power_names() -> tuple[str, ...]:
     """Column names of `convolution_power_matrix`, in order; the order is part of a saved bundle."""
     shares = ("log2_products_share", "log2_bytes_share", "log2_busy_share")
     which = ("is_half", "is_tf32", "is_in_groups", "is_image")
-    return (*shares, "log2_burst_us", "log2_over_base", *which, "log2_channels_in", "log2_numel_out")
+    return (*shares, "log2_burst_us", "log2_over_base", *which, "log2_group_channels_in", "log2_numel_out")
 
 
 def convolution_power_matrix(table: LeafTable, members: NDArray[np.int64], burst_s: FloatArray) -> FloatArray:
@@ -42,7 +58,7 @@ def convolution_power_matrix(table: LeafTable, members: NDArray[np.int64], burst
         np.log2(burst_s / table.base_s[members]),
         half.astype(np.float64),
         tf32.astype(np.float64),
-        np.array([shape.batch > 1 for shape in shapes], dtype=np.float64),
+        np.array([table.regressors[i] == _IN_GROUPS for i in members], dtype=np.float64),
         np.array([len(weight) == 4 for weight in weights], dtype=np.float64),
         np.log2(np.maximum([weight[1] for weight in weights], 1)),
         np.log2(np.maximum([call.outputs[0].numel for call in calls], 1)),

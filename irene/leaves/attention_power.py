@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from irene.predictor.leaf_table import LeafTable, matrix_names
+from irene.leaves.leaf_table import LeafTable, matrix_names
 
 FloatArray = NDArray[np.float64]
 # Not cuDNN's and flash attention: with a regressor of their own, sites held out, their power is no better, and that of

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from irene.errors import BadInput
-from irene.predictor.blend import Blend
-from irene.predictor.rough_regressor import rough_from_bytes, rough_to_bytes
-from irene.predictor.smooth_regressor import SmoothRegressor
+from irene.leaves.blend import Blend
+from irene.leaves.rough_regressor import rough_from_bytes, rough_to_bytes
+from irene.leaves.smooth_regressor import SmoothRegressor
 
 if TYPE_CHECKING:
     import xgboost

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from irene.hardware.spec import load_device
-from irene.predictor.convolution_power import convolution_power_matrix, convolution_power_names
-from irene.predictor.grouped_convolution import GROUPED_CONVOLUTION, grouped_convolution
-from irene.predictor.leaf_model import LeafModel, fit_leaf_model
-from irene.predictor.leaf_table import LeafTable, make_table, matrix_names
+from irene.leaves.convolution_power import convolution_members, convolution_power_matrix, convolution_power_names
+from irene.leaves.grouped_convolution import GROUPED_CONVOLUTION, grouped_convolution
+from irene.leaves.leaf_model import LeafModel, fit_leaf_model
+from irene.leaves.leaf_table import LeafTable, make_table
 from irene.primitives.call import Call, TensorSpec
 from tests.predictor.made_law import gelu
 
@@ -62,10 +62,35 @@ def test_a_span_is_filled_up_to_a_power_of_two(positions: int, filled: float) ->
     assert row[GROUPED_CONVOLUTION.index("log2_span")] == pytest.approx(np.log2(positions))
 
 
-def test_plain_convolutions_columns_come_first_in_those_of_groups() -> None:
-    """Where too few groups were measured, the plain ones' regressor answers, on its own columns."""
-    plain, groups = matrix_names("gemm-convolution"), matrix_names("gemm-convolution-in-groups")
-    assert groups == (*plain, *GROUPED_CONVOLUTION)
+def unbatched(call: Call) -> Call:
+    x, weight, *rest = call.args
+    first, out = (contiguous(tensor.shape[1:], tensor.dtype) for tensor in (call.tensors[0], call.outputs[0]))
+    assert isinstance(x, TensorSpec)
+    return Call(call.op, (first, weight, *rest), (), (out,))
+
+
+def transposed(groups: int) -> Call:
+    x, weight = contiguous((2, 64, 100), "bfloat16"), contiguous((64, 32, 4), "bfloat16")
+    out = contiguous((2, 32 * groups, 103), "bfloat16")
+    return Call("aten.conv_transpose1d.default", (x, weight, None, (1,), (0,), (0,), groups), (), (out,))
+
+
+PLAIN, IN_GROUPS = "gemm-convolution", "gemm-convolution-in-groups"
+
+
+def test_kernels_that_nobody_measured_are_priced_like_others() -> None:
+    """Transposed and depthwise convolutions, and images in groups: neither slow chains nor power are known of them."""
+    calls = [
+        convolve(2, 64, 8, 16), unbatched(convolve(2, 64, 8, 16)), convolve(2, 64, 1, 3),
+        unbatched(convolve(2, 64, 1, 3)), convolve(2, 64, 64, 4), transposed(1), transposed(8),
+        convolve(2, 64, 8, 3, dims=2),
+        unbatched(convolve(2, 64, 8, 3, dims=2)), gelu(64, 64),
+    ]  # fmt: skip
+    table = table_of(calls, "bfloat16")
+    assert table.regressors[:9] == (*[IN_GROUPS] * 2, *[PLAIN] * 7)
+    assert convolution_members(table).tolist() == [0, 1, 2, 3]
+    one, alone = (grouped_convolution([call], ["bfloat16"], np.array([BURST_S]), SPEC) for call in calls[:2])
+    np.testing.assert_array_equal(one, alone)
 
 
 PEAKS = {"bfloat16": SPEC.peak("bfloat16"), "tf32": SPEC.peak("tf32"), "float32": SPEC.vector_flop_per_s}

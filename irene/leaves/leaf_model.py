@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.hardware.spec import DeviceSpec
-from irene.predictor.blend import Blend, fit_blend, fit_blend_on
-from irene.predictor.leaf_table import REGRESSORS, FloatArray, LeafTable, matrix_names
-from irene.predictor.own_power import OWN_POWER
-from irene.predictor.power_features import power_matrix
-from irene.predictor.rough_regressor import RoughRegressor
+from irene.leaves.blend import Blend, fit_blend, fit_blend_on
+from irene.leaves.leaf_table import REGRESSORS, FloatArray, LeafTable
+from irene.leaves.own_power import OWN_POWER
+from irene.leaves.power_features import power_matrix
+from irene.leaves.rough_regressor import RoughRegressor
 
 _TIME_SETTINGS: dict[str, Any] = {
     "n_estimators": 250, "max_depth": 5, "learning_rate": 0.1, "max_bin": 64, "subsample": 0.8,
@@ -33,7 +33,7 @@ _POWER_SETTINGS: dict[str, Any] = {
     "min_child_weight": 2.0,
 }  # fmt: skip
 # How much of the answer is the Gaussian process's, chosen with whole sites held out: more where rows are few, as for
-# attention, convolutions and grouped products with some thousands each at most.
+# attention, plain convolutions and grouped products with some thousands each at most; less where kernels jump.
 _SMOOTH_SHARES = {
     "gemm-half": 0.4, "gemm-tf32": 0.4, "gemm-single": 0.4, "vector-pointwise": 0.75, "vector-rowwise": 0.5,
     "gemm-convolution-in-groups": 0.5,
@@ -42,8 +42,7 @@ _FEW_ROWS_SMOOTH_SHARE = 0.75
 _POWER_SMOOTH_SHARE = 0.5
 _NO_SURVEY: Mapping[str, Any] = MappingProxyType({})
 _FEWEST_ROWS = 20  # that a regressor of some of the kernels is fitted on
-# Where rows were fewer: the columns of the second are the first ones of the first.
-_NEXT_BEST = {"gemm-convolution-in-groups": "gemm-convolution"}
+_NEXT_BEST = {"gemm-convolution-in-groups": "gemm-convolution"}  # whose columns they have too: where rows were fewer
 # Outside the data both hold their edge value; these keep a ratio from ever leaving physics altogether.
 _MAX_LOG_RATIO = 6.0
 # Above this share of the cap, a sustained time that is longer than a burst's is the cap's doing.
@@ -109,8 +108,8 @@ class LeafModel:
             fitted = name if name in self.time else _NEXT_BEST.get(name, name)
             members = _members(table, name)
             if fitted in self.time and len(members):
-                seen = table.matrix(name, members)[:, : len(matrix_names(fitted))]
-                ratio = np.clip(self.time[fitted].predict(seen), -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
+                answer = self.time[fitted].predict(table.matrix(fitted, members))
+                ratio = np.clip(answer, -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
                 duration_s[members] *= np.exp(ratio)
         return np.where(table.launches, duration_s, 0.0)
 

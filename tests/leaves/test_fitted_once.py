@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from irene.predictor import fitted_once
-from irene.predictor.fitted_once import FittedOnce, share_fits
+from irene.leaves import fitted_once
+from irene.leaves.fitted_once import FittedOnce, share_fits
 
 
 def test_threads_wait_for_the_one_that_fits() -> None:
