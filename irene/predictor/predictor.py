@@ -15,6 +15,7 @@ from irene.model_tree.tree import ModelTree
 from irene.predictor.aggregation import Weights
 from irene.predictor.attribution import attribute, rescale, share_provenance
 from irene.predictor.domain import Domain
+from irene.predictor.expert_loads import deal_unevenly
 from irene.predictor.host_model import HostModel
 from irene.predictor.intervals import WITH_RUNTIME, Intervals
 from irene.predictor.placement import place_leaves
@@ -62,7 +63,7 @@ class Predictor:
         keep their shares.
         """
         leaves = tabulate_leaves(tree, self.spec)
-        alone = self.leaves.predict(leaves.table)
+        alone = deal_unevenly(self.leaves.predict(leaves.table), leaves.table)
         placed = place_leaves(leaves, alone, self.weights, self.host, tree.workload.execution, self.spec)
         by_row = self.domain.provenance_of(leaves.table)
         provenance = [by_row[row] for row in leaves.row_of_leaf]

@@ -13,6 +13,7 @@ from irene.leaves.leaf_model import LeafValues
 from irene.leaves.leaf_table import LeafTable, effective_dtype, make_table
 from irene.predictor.attribution import compute_shares, name_bounds, split_energy
 from irene.predictor.domain import Domain
+from irene.predictor.expert_loads import deal_unevenly
 from irene.predictor.placement import place_issued
 from irene.predictor.prediction import PROVENANCES
 from irene.predictor.predictor import Predictor
@@ -124,6 +125,7 @@ def _price(fitted: Predictor, calls: Sequence[Call], cold: NDArray[np.bool_], dt
         np.concatenate([part.power_w for part in parts]),
         np.concatenate([part.slowing for part in parts]),
     )
+    alone = deal_unevenly(alone, table)
     rank = np.array([PROVENANCES.index(tier) for tier in fitted.domain.tier_of(table)], dtype=np.int64)
     return _Priced(table, alone, compute_shares(table, fitted.spec), fitted.domain, rank)
 

@@ -23,6 +23,7 @@ from irene.leaves.smooth_regressor import one_thread
 from irene.leaves.survey import Survey, fit_largest_first, fit_surveyed
 from irene.predictor.aggregation import AggregationCase, fit_weights, weight_features
 from irene.predictor.domain import make_domain
+from irene.predictor.expert_loads import deal_unevenly
 from irene.predictor.host_model import HostModel, make_host_model
 from irene.predictor.intervals import WITH_RUNTIME, Intervals, calibrate
 from irene.predictor.placement import Placement, place_leaves
@@ -102,7 +103,8 @@ def _predict_wholes(by_fold: Mapping[int, LeafModel], wholes: Sequence[MeasuredW
     values: dict[int, LeafValues] = {}
     for fold, leaves in by_fold.items():
         members = [at for at, whole in enumerate(wholes) if family_fold(whole.family) % FAMILY_FOLDS == fold]
-        together = leaves.predict(join_tables([wholes[at].leaves.table for at in members]))
+        table = join_tables([wholes[at].leaves.table for at in members])
+        together = deal_unevenly(leaves.predict(table), table)
         ends = np.cumsum([len(wholes[at].leaves.table.calls) for at in members])
         values |= zip(members, together.split(ends[:-1]), strict=True)
     return [values[at] for at in range(len(wholes))]
