@@ -80,7 +80,8 @@ def fit(
     # would lift it for the other, whose sums would then come in another order.
     with one_thread(), ThreadPoolExecutor(2) as pool:
         fit_largest_first([each.survey for each in (*data[:SITE_FOLDS], primitives) if each.survey is not None], seed)
-        fitted = list(pool.map(lambda some: fit_leaves(some, spec, seed), data))
+        # The last is the largest, and alone at the end it would leave a core idle.
+        fitted = list(pool.map(lambda some: fit_leaves(some, spec, seed), reversed(data)))[::-1]
     by_site, leaves = fitted[:SITE_FOLDS], fitted[-1]
     out_of_fold = _predict_wholes(dict(zip(family_folds, fitted[SITE_FOLDS:-1], strict=True)), wholes)
     host = _fit_host(rows, primitives, wholes)
