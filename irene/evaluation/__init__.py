@@ -19,8 +19,8 @@ def evaluate(dataset_dir: str | Path, seed: int = 0, *, reserve: bool = False) -
     """The table of errors of a dataset (`tabulate_errors`): leave one family out, and whole sites of primitives.
 
     With `reserve`, also the reserved families, judged apart by a predictor that is fitted on all others. They are for
-    the one judgement of a release: no choice may be made by looking at them. Takes
-    about an hour on two cores, by estimate.
+    the one judgement of a release: no choice may be made by looking at them. Takes most of
+    an hour on two cores.
 
     Raises `BadDataset` for an unreadable dataset, or one of less than two families.
     """

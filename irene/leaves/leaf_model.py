@@ -106,7 +106,7 @@ class LeafModel:
         duration_s = table.base_s.copy()
         for name in REGRESSORS:
             fitted = name if name in self.time else _NEXT_BEST.get(name, name)
-            members = _members(table, name)
+            members = table.members_of(name)
             if fitted in self.time and len(members):
                 answer = self.time[fitted].predict(table.matrix(fitted, members))
                 ratio = np.clip(answer, -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
@@ -124,7 +124,7 @@ def fit_leaf_model(
     """
     time = {}
     for name in REGRESSORS:
-        members = _members(timed, name)
+        members = timed.members_of(name)
         if len(members) >= _FEWEST_ROWS:
             target = np.log(timed_s[members] / timed.base_s[members])
             time[name] = fit_time(name, timed.matrix(name, members), target, seed, surveyed.get(name))
@@ -148,7 +148,3 @@ def fit_time(
     if surveyed is None:
         return fit_blend(features, target, _TIME_SETTINGS, share, seed)
     return fit_blend_on(surveyed, features, target, _TIME_SETTINGS, share, seed)
-
-
-def _members(table: LeafTable, regressor: str) -> NDArray[np.int64]:
-    return np.flatnonzero((np.array(table.regressors, dtype=np.str_) == regressor) & table.launches)

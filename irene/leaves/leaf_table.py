@@ -77,6 +77,10 @@ class LeafTable:
         }
         return LeafTable(**kept, spec=spec)
 
+    def members_of(self, regressor: str) -> NDArray[np.int64]:
+        """The rows of a regressor of time that launch a kernel."""
+        return np.flatnonzero((np.array(self.regressors, dtype=np.str_) == regressor) & self.launches)
+
     def matrix(self, regressor: str, members: NDArray[np.int64]) -> FloatArray:
         """Features for one regressor of time, shape (members, features); `members` are rows of that regressor.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 from types import MappingProxyType
 
 import numpy as np
@@ -33,14 +34,10 @@ class OwnPower:
     matrix: Callable[[LeafTable, NDArray[np.int64], FloatArray], FloatArray]
 
 
-def _attention_members(regressor: str, table: LeafTable) -> NDArray[np.int64]:
-    return np.flatnonzero((np.array(table.regressors, dtype=np.str_) == regressor) & table.launches)
-
-
 OWN_POWER: Mapping[str, OwnPower] = MappingProxyType({
     **{
         name: OwnPower(
-            partial(_attention_members, name), attention_power_names(), partial(attention_power_matrix, name)
+            methodcaller("members_of", name), attention_power_names(), partial(attention_power_matrix, name)
         )
         for name in ATTENTION_REGRESSORS
     },

@@ -53,9 +53,8 @@ def power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
 def _own_columns(table: LeafTable) -> FloatArray:
     """Columns of _OWN from those that the regressors of time see; 0 for calls that launch nothing."""
     own = np.zeros((len(table.calls), len(_OWN)))
-    regressors = np.array(table.regressors, dtype=np.str_)
     for name in REGRESSORS:
-        members = np.flatnonzero((regressors == name) & table.launches)
+        members = table.members_of(name)
         if len(members):
             known = {column: at for at, column in enumerate(matrix_names(name))}
             matrix = table.matrix(name, members)

@@ -29,9 +29,10 @@ HOST_BOUND_SHARE = 0.15
 class Placement:
     """Time and energy of every leaf inside the whole, in call order.
 
-    `alone_s` and `alone_j` are the leaf's in a loop of its own, `busy_s` and `busy_j` the same with its weights,
-    `gap_s` and `gap_j` the wait before it. `issue_s` is the host's time (0 in a captured graph). `stretch` is how much
-    longer everything takes because the board does not draw more than its cap; energy does not change by it.
+    `alone_s` and `alone_j` are the leaf's in a loop of its own (experts with the loads of a router), `busy_s` and
+    `busy_j` the same with its weights, `gap_s` and `gap_j` the wait before it. `issue_s` is the host's time (0 in a
+    captured graph). `stretch` is how much longer everything takes because the board does not draw more than its cap;
+    energy does not change by it.
     """
 
     leaves: TreeLeaves

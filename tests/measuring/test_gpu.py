@@ -119,7 +119,7 @@ def test_captured_model_runs_the_kernels_of_eager() -> None:
     assert sum(kernels[0].values()) > 30
 
 
-def test_a_captured_mixture_of_experts_deals_as_the_eager_one() -> None:
+def test_watching_experts_spoils_no_capture_and_sees_the_same_before_both_executions() -> None:
     machine = GpuMachine()
     loads = []
     for execution in ("eager", "cuda_graph"):

@@ -12,7 +12,7 @@ from irene.leaves.leaf_table import LeafTable, make_table
 from irene.predictor.expert_loads import TYPICAL_DEVIATION, deal_unevenly, expected_blocks, uneven_factor
 from irene.predictor.predictor import Predictor
 from irene.primitives.call import Call, TensorSpec
-from tests.predictor.made_law import gelu, linear
+from tests.predictor.made_law import gelu, linear, tree_of
 
 
 def grouped(mean_rows: int, experts: int = 8, columns: int = 4096, op: str = "aten._grouped_mm.default") -> Call:
@@ -51,6 +51,14 @@ def test_more_rows_never_take_fewer_blocks(block_rows: int) -> None:
 
 def table_of(calls: list[Call], predictor: Predictor) -> LeafTable:
     return make_table(calls, ["bfloat16"] * len(calls), [False] * len(calls), predictor.spec)
+
+
+def test_a_model_deals_unevenly_and_a_replay_equally(shipped: Predictor) -> None:
+    call = grouped(128, experts=2, columns=512)  # so small that its weights stay in the L2
+    replayed = shipped.predict_primitives([call], ["bfloat16"], ["hot"])
+    in_a_model = shipped.predict(tree_of([call], "cuda_graph"))
+    assert in_a_model.values.isolated_energy_j[-1] == pytest.approx(uneven_factor(128, 512) * replayed.energy_j[0])
+    assert uneven_factor(128, 512) > 1.4
 
 
 def test_only_grouped_products_take_longer_and_draw_the_same_power(shipped: Predictor) -> None:
