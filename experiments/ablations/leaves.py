@@ -18,6 +18,7 @@ from irene.leaves.leaf_model import LeafModel, LeafValues, fit_leaf_model
 from irene.leaves.leaf_table import REGRESSORS, LeafTable, matrix_names
 from irene.leaves.library_tiles import LIBRARY_TILES
 from irene.leaves.power_features import power_matrix, power_names
+from irene.leaves.rate_power import fit_rate_power
 from irene.leaves.tile_times import tile_time_names
 from irene.predictor.training import fit_blended_leaves
 from irene.predictor.training_data import PrimitiveData
@@ -121,11 +122,13 @@ def fit_linear_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafM
                 at for at, column in enumerate(names) if column.startswith("log2_") and not re.search(r"\dx\d", column)
             ]
             time[name] = Linear(timed.matrix(name, members), target, np.array(sizes))
-    seen = power_matrix(data.metered, data.burst_s)
+    by_rates = fit_rate_power(data.metered, data.burst_s, data.metered_w, spec)
+    by_rates_w = by_rates.power_w(data.metered, data.burst_s)
+    seen = power_matrix(data.metered, data.burst_s, by_rates_w)
     rates = np.array([power_names().index(name) for name in _RATES])
-    power = Linear(seen, np.log(data.metered_w), rates)
+    power = Linear(seen, np.log(data.metered_w / by_rates_w), rates)
     stretch = Linear(seen, np.log(data.metered_s / data.burst_s), rates)
-    return LinearLeaves(time, power, {}, stretch, spec.context_idle_power_w, spec.power_cap_w)  # type: ignore[arg-type]
+    return LinearLeaves(time, by_rates, power, {}, stretch, spec.context_idle_power_w, spec.power_cap_w)  # type: ignore[arg-type]
 
 
 def _recast(value, kind):  # type: ignore[no-untyped-def]

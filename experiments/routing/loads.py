@@ -1,4 +1,4 @@
-"""What do uneven loads cost a grouped product, and does the law of blocks say so? Writes the second table in README.md.
+"""What do uneven loads cost a grouped product, and do the laws say so? Writes the second and third tables in README.md.
 
 python experiments/routing/loads.py
 """
@@ -8,21 +8,30 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from irene.dataset.store import load_rows
 from irene.dataset.summary import to_markdown
-from irene.predictor.expert_loads import TYPICAL_DEVIATION, uneven_factor
+from irene.leaves.leaf_model import LeafValues
+from irene.leaves.leaf_table import make_table
+from irene.predictor.bundle import load_bundle, shipped_bundle
+from irene.predictor.expert_loads import TYPICAL_DEVIATION, RouterLoads, deal_unevenly, uneven_factor, without_idle
+from irene.predictor.predictor import Predictor
 from irene.primitives.call import read_signature
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "data" / "h200"
 MARKS = "<!-- written by loads.py: begin -->", "<!-- written by loads.py: end -->"
+IDLE_MARKS = "<!-- idle experts: begin -->", "<!-- idle experts: end -->"
 
 
 def main() -> None:
-    write_between_marks(HERE / "README.md", to_markdown(tabulate(load_rows(DATA))), *MARKS)
+    rows = load_rows(DATA)
+    write_between_marks(HERE / "README.md", to_markdown(tabulate(rows)), *MARKS)
+    idle = tabulate_idle(rows, load_bundle(shipped_bundle("h200")))
+    write_between_marks(HERE / "README.md", to_markdown(idle), *IDLE_MARKS)
 
 
 def tabulate(rows: pd.DataFrame) -> pd.DataFrame:
@@ -45,6 +54,34 @@ def tabulate(rows: pd.DataFrame) -> pd.DataFrame:
     table.insert(0, "products", by_rows["signature"].nunique())
     table[f"law, {TYPICAL_DEVIATION:g}"] = by_rows["law"].median()
     return table.round(2).reset_index().rename(columns={"mean_rows": "rows an expert, mean"})
+
+
+def tabulate_idle(rows: pd.DataFrame, fitted: Predictor) -> pd.DataFrame:
+    """A row for each deviation: how wrong the predicted time of drawn loads is, with what is assumed of them.
+
+    The predictor was fitted on the same products with equal loads, so what is judged are the laws alone.
+    """
+    drawn = rows[(rows["method"] == "events") & rows["drawn_load_deviation"].notna()]
+    errors = {}
+    for assumed in ("equal loads", "all experts busy, 0.3", "loads as drawn"):
+        predicted_s = [_burst_s(fitted, *row, assumed) for row in zip(*map(drawn.get, _SEEN), strict=True)]
+        errors[f"{assumed}: error %"] = 100 * np.abs(np.array(predicted_s) / drawn["duration_s"] - 1)
+    table = drawn.assign(**errors).groupby("drawn_load_deviation")
+    found = table[[*errors]].mean().round(1)
+    found.insert(0, "busy experts %", table["busy_experts_pct"].median().round(0))
+    found.insert(0, "replays", table.size())
+    return found.reset_index().rename(columns={"drawn_load_deviation": "drawn with"})
+
+
+_SEEN = ("signature", "weights", "busy_experts_pct", "expert_load_deviation")
+
+
+def _burst_s(fitted: Predictor, signature: str, weights: str, busy_pct: float, deviation: float, assumed: str) -> float:
+    loads = RouterLoads(busy_pct / 100, deviation) if assumed == "loads as drawn" else RouterLoads()
+    table = make_table([read_signature(signature)], ["bfloat16"], [weights == "cold"], fitted.spec)
+    dealt = without_idle(table, loads)
+    alone = LeafValues(fitted.leaves.predict_burst_s(dealt), np.ones(1), np.ones(1))
+    return float((alone if assumed == "equal loads" else deal_unevenly(alone, dealt, loads)).duration_s[0])
 
 
 if __name__ == "__main__":

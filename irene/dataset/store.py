@@ -48,7 +48,8 @@ __all__ = [
 _VERSION_KEY = b"irene_schema_version"
 _LABELS = ("energy_j", "duration_s", "power_w")
 _MEDIANS = (*_LABELS, "gpu_utilization_pct", "memory_utilization_pct", "sm_clock_hz", "memory_clock_hz",
-            "temperature_before_c", "temperature_after_c", "host_cpu_pct")  # fmt: skip
+            "temperature_before_c", "temperature_after_c", "host_cpu_pct", "busy_experts_pct",
+            "expert_load_deviation")  # fmt: skip
 
 
 @cache

@@ -25,7 +25,8 @@ from irene.primitives.kinds import kind_of, launches_kernel
 
 Floats = npt.NDArray[np.float64]
 _MEASURED = (
-    "energy_j", "duration_s", "power_w", "gpu_utilization_pct", "memory_utilization_pct", "sm_clock_hz",
+    "energy_j", "duration_s", "power_w", "gpu_utilization_pct", "sm_clock_hz", "busy_experts_pct",
+    "expert_load_deviation",
 )  # fmt: skip
 _PREDICTED = (
     "predicted_energy_j", "predicted_duration_s", "low_j", "high_j", "sum_of_leaves_j", "predicted_wait_j",
@@ -73,8 +74,8 @@ def judge(predictor: Judged, rows: pd.DataFrame, training_rows: pd.DataFrame, sp
     away, so they are compared with the burst time that is predicted. Reference calls are left out, and calls that
     launch nothing: their time is no time.
     Of modules and models also `predicted_bound` and `predicted_wait_j` (the launch gap): what a prediction says of the
-    regime; and `watched_` of `energy_j`, `low_j`, `high_j`: what is predicted where the run was watched (time,
-    utilisation, clock) but not metered. All are empty for primitives.
+    regime; and `watched_` of `energy_j`, `low_j`, `high_j`: what is predicted where the run was watched (time, clock,
+    loads of experts) but not metered. All are empty for primitives.
     """
     cases = count_case_work(_label_once(rows), spec)
     calls = [read_signature(text) if text else None for text in cases["signature"]]

@@ -45,7 +45,8 @@ def _ask(trees: xgboost.Booster, features: FloatArray) -> FloatArray:
     return np.asarray(trees.inplace_predict(features), dtype=np.float64)
 
 
-_FITTED: FittedOnce[Blend] = FittedOnce(100)  # some megabytes each
+# Some megabytes each. A predictor has about a hundred, folds and all; the next family's shares most of them.
+_FITTED: FittedOnce[Blend] = FittedOnce(250)
 # What a rough regressor leaves has no fine detail: more points cost time and make no difference to held-out sites.
 _POINTS_ON_ROUGH = 600
 

@@ -5,6 +5,8 @@ Learned models predict the ratio to this base in log space, so that what they do
 
 from __future__ import annotations
 
+import math
+
 from irene.hardware.roofline import compute_s, memory_s
 from irene.hardware.spec import DeviceSpec
 from irene.primitives.attention import attention_backend, attention_shape
@@ -19,6 +21,9 @@ KERNEL_FLOOR_S = 1.5e-6
 # Plain-math attention converts 16-bit operands to float32 and makes about eight passes over float32 scores.
 _MATH_SCORE_PASSES = 8
 _MATH_KERNELS = 7
+# A block of threads that walks over rows one after the other: seconds a row where they come from the L2, about (4 to 6
+# ns); 8 to 12 ns from memory, which is left to the regressor (data/h200, timings of _weight_norm).
+_WALKED_ROW_S = 5e-9
 
 
 def base_duration_s(call: Call, dtype: str, spec: DeviceSpec) -> float:
@@ -28,9 +33,10 @@ def base_duration_s(call: Call, dtype: str, spec: DeviceSpec) -> float:
     """
     work = count_work(call)
     if kind_of(call) != "attention":
-        extra_bytes = copied_bytes(call) or _cast_bytes(call)
+        extra_bytes = copied_bytes(call) or _cast_bytes(call) or _repeated_bytes(call)
         extra_s = extra_bytes / spec.hbm_bytes_per_s + KERNEL_FLOOR_S if extra_bytes else 0.0
-        return max(compute_s(work, dtype, spec), memory_s(work, spec)) + KERNEL_FLOOR_S + extra_s
+        one_pass_s = max(compute_s(work, dtype, spec), memory_s(work, spec))
+        return one_pass_s + KERNEL_FLOOR_S + extra_s + _walk_s(call)
     shape = attention_shape(call)
     backend = attention_backend(call)
     if backend == "math":
@@ -58,3 +64,37 @@ def _cast_bytes(call: Call) -> int:
     if given.dtype == made.dtype or (given.dtype, made.dtype) == ("float16", "float32"):
         return 0
     return 2 * made.bytes
+
+
+def _repeated_bytes(call: Call) -> int:
+    """Bytes of the further kernels of calls that pass over their tensor several times.
+
+    A roll has a kernel for each dimension (torch, aten/src/ATen/native/TensorTransformations.h, roll_common); padding
+    fills the output before it copies the input into it, unless nothing is padded (PadNd.cpp, constant_pad_nd); a group
+    norm reads its input once for the moments and once more (cuda/group_norm_kernel.cu).
+    """
+    if not call.outputs or len(call.args) < 2:
+        return 0
+    if call.name in ("group_norm", "native_group_norm"):
+        return call.tensors[0].bytes
+    amounts = call.args[1]
+    if call.name == "roll":
+        dims = call.args[2] if len(call.args) > 2 else ()
+        return 2 * call.outputs[0].bytes * max(len(dims) - 1, 0) if isinstance(dims, tuple) else 0
+    is_constant = len(call.args) < 3 or call.args[2] == "constant" or call.name == "constant_pad_nd"
+    if call.name in ("pad", "constant_pad_nd") and is_constant and isinstance(amounts, tuple):
+        return call.outputs[0].bytes if any(isinstance(amount, int) and amount > 0 for amount in amounts) else 0
+    return 0
+
+
+def _walk_s(call: Call) -> float:
+    """Seconds of a kernel whose few blocks walk over all rows: a weight norm that keeps the last dimension.
+
+    Sixteen columns a block, so that most of the chip is idle (torch, aten/src/ATen/native/cuda/WeightNorm.cu,
+    weight_norm_fwd_last_dim_kernel).
+    """
+    if call.name != "_weight_norm" or len(call.args) < 3:
+        return 0.0
+    shape = call.tensors[0].shape
+    is_last = len(shape) > 1 and call.args[2] == len(shape) - 1  # -1 is the norm over everything
+    return _WALKED_ROW_S * math.prod(shape[:-1]) if is_last else 0.0

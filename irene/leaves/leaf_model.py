@@ -1,9 +1,9 @@
 """What one primitive costs alone: time first, then power, each a learned ratio to physics.
 
 time = base / utilisation: the log ratio is learned by trees and a Gaussian process together, one blend for each set of
-kernels, taught by the many cheap timings; for products on top of what a survey taught. Power comes from what the kernel
-achieves (FLOP/s, bytes/s) and what it is, taught by the fewer windows with energy; so does the stretch from a burst's
-time to the sustained time under the power cap. Some kernels have a regressor of power of their own.
+kernels, taught by the many cheap timings; for products on top of what a survey taught. Power = watts by rates x what is
+learned of the kernel from the fewer windows with energy; so is the stretch from a burst's time to the sustained time
+under the power cap. Some kernels have a regressor of power of their own.
 Energy = power x sustained time.
 """
 
@@ -22,6 +22,7 @@ from irene.leaves.blend import Blend, fit_blend, fit_blend_on
 from irene.leaves.leaf_table import REGRESSORS, FloatArray, LeafTable
 from irene.leaves.own_power import OWN_POWER
 from irene.leaves.power_features import power_matrix
+from irene.leaves.rate_power import RatePower, fit_rate_power
 from irene.leaves.rough_regressor import RoughRegressor
 
 _TIME_SETTINGS: dict[str, Any] = {
@@ -74,10 +75,12 @@ class LeafValues:
 class LeafModel:
     """Fitted regressors: `time` by the names in REGRESSORS; `power` and `stretch` over all of them.
 
-    `own_power` by the names in OWN_POWER stands in for `power` there, where rows were enough.
+    `power` is of the log of watts over those by `rates`. `own_power` by the names in OWN_POWER, of the log of watts,
+    stands in for both there, where rows were enough.
     """
 
     time: dict[str, Blend]
+    rates: RatePower
     power: Blend
     own_power: dict[str, Blend]
     stretch: Blend
@@ -88,8 +91,9 @@ class LeafModel:
         """Sustained time and power of every row; rows that launch no kernel cost nothing here."""
         burst_s = self.predict_burst_s(table)
         some_s = np.maximum(burst_s, 1e-9)
-        seen = power_matrix(table, some_s)
-        log_w = self.power.predict(seen)
+        by_rates_w = self.rates.power_w(table, some_s)
+        seen = power_matrix(table, some_s, by_rates_w)
+        log_w = np.log(by_rates_w) + self.power.predict(seen)
         for name, regressor in self.own_power.items():
             members = OWN_POWER[name].members(table)
             if len(members):
@@ -128,8 +132,10 @@ def fit_leaf_model(
         if len(members) >= _FEWEST_ROWS:
             target = np.log(timed_s[members] / timed.base_s[members])
             time[name] = fit_time(name, timed.matrix(name, members), target, seed, surveyed.get(name))
-    seen = power_matrix(metered, burst_s)
-    power = fit_blend(seen, np.log(metered_w), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
+    rates = fit_rate_power(metered, burst_s, metered_w, spec)
+    by_rates_w = rates.power_w(metered, burst_s)
+    seen = power_matrix(metered, burst_s, by_rates_w)
+    power = fit_blend(seen, np.log(metered_w / by_rates_w), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
     own_power = {}
     for name, own in OWN_POWER.items():
         members = own.members(metered)
@@ -137,7 +143,7 @@ def fit_leaf_model(
             columns, target = own.matrix(metered, members, burst_s[members]), np.log(metered_w[members])
             own_power[name] = fit_blend(columns, target, _POWER_SETTINGS, _FEW_ROWS_SMOOTH_SHARE, seed)
     stretch = fit_blend(seen, np.log(metered_s / burst_s), _POWER_SETTINGS, _POWER_SMOOTH_SHARE, seed)
-    return LeafModel(time, power, own_power, stretch, spec.context_idle_power_w, spec.power_cap_w)
+    return LeafModel(time, rates, power, own_power, stretch, spec.context_idle_power_w, spec.power_cap_w)
 
 
 def fit_time(

@@ -221,7 +221,7 @@ def _family_of(regressor: str) -> str:
 _OPERATORS = (
     "linear", "addmm", "matmul", "bmm", "baddbmm", "layer_norm", "rms_norm", "gelu", "silu", "relu", "tanh", "pow",
     "mean", "embedding", "index", "cat", "to", "contiguous", "reshape", "topk", "sort", "gather", "cumsum", "where",
-    "masked_fill",
+    "masked_fill", "_weight_norm", "roll", "pad",
 )  # fmt: skip
 
 

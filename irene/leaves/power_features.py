@@ -25,12 +25,16 @@ def power_names() -> tuple[str, ...]:
     """Column names of `power_matrix`, in order; the order is part of a saved bundle."""
     achieved = ("log2_half_tflop_per_s", "log2_other_tflop_per_s", "log2_tb_per_s", "log2_burst_us", "log2_over_base")
     static = ("log2_traffic_bytes", "log2_base_us", "is_half", "is_cold", *(f"kind_{kind}" for kind in KINDS))
+    last = ("makes_integers", "log2_watts_by_rates")
     which = (*(f"dtype_{dtype}" for dtype in _DTYPES), *(f"regressor_{name}" for name in REGRESSORS))
-    return (*achieved, *static, *which, *_OWN)
+    return (*achieved, *static, *which, *_OWN, *last)
 
 
-def power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
-    """Columns as named by `power_names`, shape (rows, columns), for calls that take `burst_s` in a burst."""
+def power_matrix(table: LeafTable, burst_s: FloatArray, by_rates_w: FloatArray) -> FloatArray:
+    """Columns as named by `power_names`, shape (rows, columns), for calls that take `burst_s` in a burst.
+
+    `by_rates_w` is what `irene.leaves.rate_power` says that they draw.
+    """
     half = np.array([dtype in HALF_DTYPES for dtype in table.dtypes], dtype=np.float64)
     flop_rate = np.log2(np.maximum(table.matmul_flop, 1.0) / burst_s / 1e12 + 1e-3)
     columns = [
@@ -47,7 +51,13 @@ def power_matrix(table: LeafTable, burst_s: FloatArray) -> FloatArray:
         *(np.array([value == dtype for value in table.dtypes], dtype=np.float64) for dtype in _DTYPES),
         *(np.array([value == name for value in table.regressors], dtype=np.float64) for name in REGRESSORS),
     ]
-    return np.column_stack([*columns, _own_columns(table)])
+    return np.column_stack([*columns, _own_columns(table), _makes_integers(table), np.log2(by_rates_w)])
+
+
+def _makes_integers(table: LeafTable) -> FloatArray:
+    """Small whole numbers leave most wires of a word still: less power than random floating point."""
+    made = [call.outputs[0].dtype if call.outputs else "" for call in table.calls]
+    return np.array([dtype.startswith(("int", "uint", "bool")) for dtype in made], dtype=np.float64)
 
 
 def _own_columns(table: LeafTable) -> FloatArray:

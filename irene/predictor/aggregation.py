@@ -21,7 +21,7 @@ TAU = 3.0
 """A weight stays within 1 +- 1/3."""
 WEIGHT_FEATURES = (
     "is_gemm", "is_gemm_float32", "is_attention", "is_vector", "is_vector_short", "log2_duration", "is_eager",
-    "is_slowed",
+    "is_slowed", "is_grouped", "is_convolution", "is_vector_in_l2",
 )  # fmt: skip
 _SHRINKAGE = 0.02
 # Log errors beyond this are outliers: a host that was slow, a card that ran hot. They must not bend all the others.
@@ -73,7 +73,7 @@ class AggregationCase:
 
 def weight_features(table: LeafTable, alone: LeafValues, execution: str) -> FloatArray:
     """Features of leaves that cost `alone` for their weights, shape (rows of the table, len(WEIGHT_FEATURES))."""
-    family = np.array(table.families, dtype=np.str_)
+    family, kind = np.array(table.families, dtype=np.str_), np.array(table.kinds, dtype=np.str_)
     half = np.isin(np.array(table.dtypes, dtype=np.str_), HALF_DTYPES)
     gemm, vector = family == "gemm", family == "vector"
     log2_us = np.log2(np.maximum(alone.duration_s, 1e-7) * 1e6)
@@ -86,6 +86,9 @@ def weight_features(table: LeafTable, alone: LeafValues, execution: str) -> Floa
         np.clip(log2_us, -1, 10) / 10,
         np.full(len(family), execution == "eager"),
         alone.slowing > 1,
+        kind == "grouped_gemm",
+        kind == "convolution",
+        vector & (table.traffic_bytes < table.spec.l2_bytes),  # in a model its neighbour has just written them
     ]
     return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
 

@@ -22,6 +22,7 @@ from irene.leaves.leaf_model import LeafModel
 from irene.leaves.leaf_table import REGRESSORS, matrix_names
 from irene.leaves.own_power import OWN_POWER
 from irene.leaves.power_features import power_names
+from irene.leaves.rate_power import RATES, RatePower
 from irene.predictor.aggregation import WEIGHT_FEATURES, Weights
 from irene.predictor.domain import Domain, SizeRange
 from irene.predictor.host_model import HostModel
@@ -30,22 +31,13 @@ from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import TERMS, RuntimeModel
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 SHIPPED = Path(__file__).parent / "bundles"
 _TIME, _POWER = "time-", "power-"
 _KEYS = (
-    "schema_version",
-    "info",
-    "device",
-    "regressors",
-    "files",
-    "features",
-    "host",
-    "weights",
-    "runtime",
-    "intervals",
-    "domain",
-)
+    "schema_version", "info", "device", "regressors", "files", "features", "rate_power", "host", "weights", "runtime",
+    "intervals", "domain",
+)  # fmt: skip
 
 
 def save_bundle(predictor: Predictor, folder: str | Path) -> Path:
@@ -61,6 +53,7 @@ def save_bundle(predictor: Predictor, folder: str | Path) -> Path:
         "regressors": {name: blend.smooth_share for name, blend in regressors.items()},
         "files": {file: hashlib.sha256(raw).hexdigest() for file, raw in files.items()},
         "features": {name: list(_names_of(name)) for name in regressors},
+        "rate_power": {"rates": list(RATES), "watts": list(predictor.leaves.rates.watts)},
         "host": asdict(predictor.host),
         "weights": {
             "features": list(WEIGHT_FEATURES), "energy": list(weights.energy), "duration": list(weights.duration),
@@ -150,6 +143,7 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
         spec=spec,
         leaves=LeafModel(
             {name: blends[f"{_TIME}{name}"] for name in time},
+            _rate_power(content["rate_power"], path),
             blends["power"],
             {name: blends[f"{_POWER}{name}"] for name in power},
             blends["stretch"],
@@ -165,6 +159,14 @@ def _build(content: dict[str, Any], path: Path) -> Predictor:
             {kind: {d: _size_range(b) for d, b in _items(by)} for kind, by in _items(domain["ranges"])},
         ),
     )
+
+
+def _rate_power(content: Any, path: Path) -> RatePower:
+    _require_keys(content, ("rates", "watts"), path, "rate_power")
+    watts = _floats(content["watts"])
+    if tuple(content["rates"]) != RATES or len(watts) != len(RATES) or min(watts) < 0:
+        _fail(path, "its rates of power are not those of this irene")
+    return RatePower(watts)
 
 
 def _runtime(content: Any, path: Path) -> RuntimeModel:

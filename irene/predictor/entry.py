@@ -42,7 +42,8 @@ def predict(
     `model` is a bundled name, a hub id, a path (config or saved tree), a transformers config, a `ModelTree`, or a
     `torch.nn.Module` with `example_inputs`. A tree brings its own workload. `predictor` is a bundle that `irene train`
     wrote, or a loaded one; by default the one that comes with irene for the device. Where the model can be run, if
-    not metered, `runtime` takes what was seen: time, utilisation and clock; the energy is then known to a few per cent.
+    not metered, `runtime` takes what was seen: time and clock, and of a mixture of experts how its routers dealt; the
+    energy is then known to a few per cent.
     Raises BadInput and its kinds.
 
     >>> prediction = predict("bert-tiny", batch_size=8, execution="cuda_graph")

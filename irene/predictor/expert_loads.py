@@ -3,18 +3,21 @@
 A grouped product is measured with the same rows for every expert, and priced so. Its kernel takes the rows of each
 expert in blocks, the last of which is seldom full: with 256 rows each and blocks of 256 an expert takes one block, but
 with some more and some fewer one and a half on average. No router deals exactly equally, a trained one neither.
+Experts that get no row are not there: their weights are not read.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irene.leaves.leaf_model import LeafValues
-from irene.leaves.leaf_table import LeafTable
+from irene.leaves.leaf_table import LeafTable, make_table
+from irene.primitives.call import Argument, Call, TensorSpec
 from irene.primitives.shapes import gemm_shape
 
 FloatArray = NDArray[np.float64]
@@ -28,10 +31,56 @@ _FEW_SHARE, _SHARE = 1.0, 0.75
 # Standard deviation of the loads over their mean. Untrained routers of Mixtral and DeepSeek have 0.1 to 0.7 from 4,096
 # down to 128 tokens (data/h200/experts); between those, blocks hardly depend on it.
 TYPICAL_DEVIATION = 0.3
+_LEAST_BUSY_DEVIATION = 0.01  # nearly equal loads
 
 
-def deal_unevenly(alone: LeafValues, table: LeafTable) -> LeafValues:
-    """Leaves as in a model, whose routers deal: grouped products take as much longer (or shorter) as their blocks do.
+@dataclass(frozen=True, slots=True)
+class RouterLoads:
+    """How routers deal: the share of experts that get any row, and the deviation of rows over their mean, as rows say.
+
+    The default is what is taken where nothing is known: every expert is busy, as trained routers aim at.
+    """
+
+    busy_share: float = 1.0
+    deviation: float = TYPICAL_DEVIATION
+
+    @property
+    def deviation_of_busy(self) -> float:
+        """The deviation over the mean among those that get any row.
+
+        >>> round(RouterLoads(0.25, 3**0.5).deviation_of_busy, 2)  # all rows at a quarter of them, equally
+        0.01
+        """
+        return math.sqrt(max(self.busy_share * (1 + self.deviation**2) - 1, _LEAST_BUSY_DEVIATION**2))
+
+
+TYPICAL_LOADS = RouterLoads()
+
+
+def without_idle(table: LeafTable, loads: RouterLoads) -> LeafTable:
+    """The same rows, grouped products with the busy experts alone."""
+    if loads.busy_share >= 1 or GROUPED_PRODUCT not in {call.op for call in table.calls}:
+        return table
+    calls = [_without_idle(call, loads.busy_share) if call.op == GROUPED_PRODUCT else call for call in table.calls]
+    return make_table(calls, table.dtypes, table.cold.tolist(), table.spec)
+
+
+def _without_idle(call: Call, busy_share: float) -> Call:
+    rows, *others = call.args
+    experts = call.tensors[1].shape[0]
+    busy = max(1, round(experts * busy_share))
+
+    def fewer(value: Argument) -> Argument:  # weights, ends and biases
+        if isinstance(value, TensorSpec) and value.shape[:1] == (experts,):
+            return replace(value, shape=(busy, *value.shape[1:]))
+        return value
+
+    kwargs = tuple((name, fewer(value)) for name, value in call.kwargs)
+    return Call(call.op, (rows, *map(fewer, others)), kwargs, call.outputs, call.is_view)
+
+
+def deal_unevenly(alone: LeafValues, table: LeafTable, loads: RouterLoads = TYPICAL_LOADS) -> LeafValues:
+    """Leaves of busy experts as routers deal: grouped products take as much longer (or shorter) as their blocks do.
 
     Power stays: with equal loads or not, it is that of a full chip.
     """
@@ -39,7 +88,7 @@ def deal_unevenly(alone: LeafValues, table: LeafTable) -> LeafValues:
     for at, call in enumerate(table.calls):
         if call.op == GROUPED_PRODUCT:
             shape = gemm_shape(call)
-            factor[at] = uneven_factor(shape.m, shape.n)
+            factor[at] = uneven_factor(shape.m, shape.n, loads.deviation_of_busy)
     return LeafValues(alone.duration_s * factor, alone.power_w, alone.slowing)
 
 

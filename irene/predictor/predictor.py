@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,12 @@ from irene.model_tree.tree import ModelTree
 from irene.predictor.aggregation import Weights
 from irene.predictor.attribution import attribute, rescale, share_provenance
 from irene.predictor.domain import Domain
-from irene.predictor.expert_loads import deal_unevenly
+from irene.predictor.expert_loads import TYPICAL_LOADS, deal_unevenly, without_idle
 from irene.predictor.host_model import HostModel
 from irene.predictor.intervals import WITH_RUNTIME, Intervals
 from irene.predictor.placement import place_leaves
 from irene.predictor.prediction import Prediction, PredictorInfo
-from irene.predictor.runtime import RuntimeFeatures, RuntimeModel
+from irene.predictor.runtime import RuntimeFeatures, RuntimeModel, watch_run
 from irene.predictor.tree_leaves import tabulate_leaves
 from irene.primitives.call import Call
 
@@ -62,14 +62,17 @@ class Predictor:
         With a `run` that was watched, the whole takes its measured time and the energy that follows from it; the nodes
         keep their shares.
         """
+        loads = TYPICAL_LOADS if run is None else run.loads
         leaves = tabulate_leaves(tree, self.spec)
-        alone = deal_unevenly(self.leaves.predict(leaves.table), leaves.table)
+        leaves = replace(leaves, table=without_idle(leaves.table, loads))
+        alone = deal_unevenly(self.leaves.predict(leaves.table), leaves.table, loads)
         placed = place_leaves(leaves, alone, self.weights, self.host, tree.workload.execution, self.spec)
         by_row = self.domain.provenance_of(leaves.table)
         provenance = [by_row[row] for row in leaves.row_of_leaf]
         values = attribute(placed, provenance, self.intervals, self.spec)
         if run is not None:
-            energy_j = self.runtime.energy_j(placed, run, tree.workload.execution, self.spec)
+            watched = watch_run(placed, run, tree.workload.execution, self.spec)
+            energy_j = self.runtime.energy_j(watched, self.spec)
             values = rescale(values, energy_j, run.duration_s, self.intervals.of_regime(WITH_RUNTIME))
         shares = share_provenance(provenance, placed.energy_j)
         return Prediction(tree, self.spec.name, self.info, values, shares)

@@ -1,9 +1,10 @@
-"""Energy from a run that was watched but not metered: time, utilisation and clock in, no counter and no power reading.
+"""Energy from a run that was watched but not metered: time and clock in, no counter and no power reading.
 
 What is not known without a run is how long the host keeps the GPU waiting, and how far the power cap takes the clock
 down. Both can be read where the model runs, even where energy cannot. With a clock below its highest the board draws
 its cap, whatever runs; with clocks up, its power is the predicted work spread over the measured time, corrected by a
-few linear terms.
+few linear terms: of what the energy is made of, and whether the work took less time than predicted. Of a mixture of
+experts it can also be counted how its routers deal, which a prediction without a run cannot know.
 """
 
 from __future__ import annotations
@@ -16,31 +17,100 @@ from numpy.typing import NDArray
 
 from irene.errors import BadInput
 from irene.hardware.spec import DeviceSpec
+from irene.leaves.leaf_table import HALF_DTYPES, LeafTable
+from irene.predictor.expert_loads import TYPICAL_LOADS, RouterLoads
 from irene.predictor.placement import Placement
 
 FloatArray = NDArray[np.float64]
-TERMS = ("log_faster", "log_waiting", "gpu_utilization", "memory_utilization", "is_eager")
+# Shares are of the energy as predicted, what products in 16 bits make of it being the rest.
+_PARTS = ("float32_products", "tf32_products", "experts", "convolutions", "attention", "passes")
+TERMS = ("log_faster", "is_eager", "waiting_share", *(f"{part}_share" for part in _PARTS))
 _FULL_CLOCK_SHARE = 0.998
-_SHRINKAGE = 3.0  # of standardised terms, against the number of runs
+_SHRINKAGE = 10.0  # of standardised terms, against the number of runs
+# Log of power: terms go on linearly where no run was, as far as this.
+_LARGEST_CORRECTION = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeFeatures:
-    """What a user can read while a model runs again and again: per call the seconds, over the window the means."""
+    """What a user can read while a model runs again and again: per call the seconds, over the window the mean clock.
+
+    Of a mixture of experts also how its routers deal, if that was counted: how many experts get any row, and the
+    standard deviation of their rows over the mean; both are means over its layers.
+    """
 
     duration_s: float
-    gpu_utilization_pct: float
-    memory_utilization_pct: float
     sm_clock_hz: float
+    busy_experts_pct: float | None = None
+    expert_load_deviation: float | None = None
 
     def __post_init__(self) -> None:
+        if (self.busy_experts_pct is None) != (self.expert_load_deviation is None):
+            raise BadInput(
+                "busy_experts_pct and expert_load_deviation of a run are given together or not at all, got "
+                f"{self.busy_experts_pct!r} and {self.expert_load_deviation!r}."
+            )
         for name, low, high in (
-            ("duration_s", 0.0, float("inf")), ("gpu_utilization_pct", 0.0, 100.0),
-            ("memory_utilization_pct", 0.0, 100.0), ("sm_clock_hz", 1e8, 1e10),
+            ("duration_s", 0.0, float("inf")), ("sm_clock_hz", 1e8, 1e10), ("busy_experts_pct", 0.0, 100.0),
+            ("expert_load_deviation", 0.0, float("inf")),
         ):  # fmt: skip
             value = getattr(self, name)
-            if not low <= value <= high or value == float("inf") or (name == "duration_s" and value <= 0):
-                raise BadInput(f"{name} of a run is from {low:g} to {high:g}, got {value!r}.")
+            if value is None:
+                continue
+            is_zero = value <= 0 and name in ("duration_s", "busy_experts_pct")
+            if not low <= value <= high or value == float("inf") or is_zero:
+                above = " (above 0)" if is_zero else ""
+                raise BadInput(f"{name} of a run is from {low:g} to {high:g}{above}, got {value!r}.")
+
+    @property
+    def loads(self) -> RouterLoads:
+        """How routers dealt, or what is taken where it was not counted."""
+        if self.busy_experts_pct is None or self.expert_load_deviation is None:
+            return TYPICAL_LOADS
+        return RouterLoads(self.busy_experts_pct / 100.0, self.expert_load_deviation)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WatchedRun:
+    """A run beside what was predicted of it: `spread_power_w` is the predicted work over the measured time.
+
+    `terms` (len(TERMS),) are what its correction is linear in.
+    """
+
+    duration_s: float
+    is_throttled: bool
+    spread_power_w: float
+    terms: FloatArray
+
+
+def watch_run(placed: Placement, run: RuntimeFeatures, execution: str, spec: DeviceSpec) -> WatchedRun:
+    """What one call that ran as `run` says, and was predicted as `placed`, tells of its power."""
+    busy_j, busy_s = float(placed.busy_j.sum()), float(placed.busy_s.sum())
+    # The predicted work's energy, and idle power where the run took longer.
+    waiting_j = spec.context_idle_power_w * max(run.duration_s - busy_s, 0.0)
+    spread_j = max(busy_j + waiting_j, 1e-12)
+    # A run that took less than its work was predicted to take had faster kernels, which cost less too.
+    log_faster = float(np.clip(np.log(run.duration_s / max(busy_s, 1e-9)), -1.0, 0.0))
+    table, at = placed.leaves.table, placed.leaves.row_of_leaf
+    of_rows_j = np.bincount(at, weights=placed.busy_j, minlength=len(table.calls))
+    shares = [float(of_rows_j[part].sum()) / spread_j for part in _parts(table)]
+    return WatchedRun(
+        duration_s=run.duration_s,
+        is_throttled=run.sm_clock_hz < _FULL_CLOCK_SHARE * spec.max_sm_clock_hz,
+        spread_power_w=min(spread_j / run.duration_s, spec.power_cap_w),
+        terms=np.array([log_faster, float(execution == "eager"), waiting_j / spread_j, *shares]),
+    )
+
+
+def _parts(table: LeafTable) -> list[NDArray[np.bool_]]:
+    """The rows of each of _PARTS."""
+    family, kind, dtype = (np.array(names, dtype=np.str_) for names in (table.families, table.kinds, table.dtypes))
+    products = kind == "gemm"
+    is_tf32 = dtype == "tf32"
+    return [
+        products & ~np.isin(dtype, HALF_DTYPES) & ~is_tf32, products & is_tf32, kind == "grouped_gemm",
+        kind == "convolution", family == "attention", family == "vector",
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,59 +121,27 @@ class RuntimeModel:
     intercept: float
     coefficients: tuple[float, ...]
 
-    def energy_j(self, placed: Placement, run: RuntimeFeatures, execution: str, spec: DeviceSpec) -> float:
-        """Joules of one call that ran as `run` says and was predicted as `placed`."""
-        if is_throttled(run, spec):
+    def energy_j(self, run: WatchedRun, spec: DeviceSpec) -> float:
+        """Joules of one call."""
+        if run.is_throttled:
             return self.throttled_power_w * run.duration_s
-        power_w = spread_power_w(placed, run, spec)
-        correction = self.intercept + float(_terms(placed, run, execution) @ np.array(self.coefficients))
-        return min(power_w * float(np.exp(correction)), spec.power_cap_w) * run.duration_s
+        correction = self.intercept + float(run.terms @ np.array(self.coefficients))
+        bounded = float(np.clip(correction, -_LARGEST_CORRECTION, _LARGEST_CORRECTION))
+        return min(run.spread_power_w * float(np.exp(bounded)), spec.power_cap_w) * run.duration_s
 
 
-def is_throttled(run: RuntimeFeatures, spec: DeviceSpec) -> bool:
-    """The power cap has taken the clock down."""
-    return run.sm_clock_hz < _FULL_CLOCK_SHARE * spec.max_sm_clock_hz
-
-
-def spread_power_w(placed: Placement, run: RuntimeFeatures, spec: DeviceSpec) -> float:
-    """The predicted work's energy over the measured time, idle power where that is longer; the cap at most."""
-    busy_j, busy_s = float(placed.busy_j.sum()), float(placed.busy_s.sum())
-    waiting_s = max(run.duration_s - busy_s, 0.0)
-    return min((busy_j + spec.context_idle_power_w * waiting_s) / run.duration_s, spec.power_cap_w)
-
-
-def fit_runtime(
-    placed: Sequence[Placement], runs: Sequence[RuntimeFeatures], executions: Sequence[str],
-    measured_j: Sequence[float], spec: DeviceSpec,
-) -> RuntimeModel:  # fmt: skip
-    """Ridge regression on the runs with clocks up; the median power of the others. All sequences have one length."""
-    throttled_w, terms, targets = [], [], []
-    for whole, run, execution, energy_j in zip(placed, runs, executions, measured_j, strict=True):
-        if is_throttled(run, spec):
-            throttled_w.append(energy_j / run.duration_s)
-            continue
-        power_w = spread_power_w(whole, run, spec)
-        terms.append(_terms(whole, run, execution))
-        targets.append(float(np.log(energy_j / run.duration_s / power_w)))
-    capped_w = float(np.median(throttled_w)) if throttled_w else spec.power_cap_w
-    if len(terms) < 2 * len(TERMS):
+def fit_runtime(runs: Sequence[WatchedRun], measured_j: Sequence[float], spec: DeviceSpec) -> RuntimeModel:
+    """Ridge regression on the runs with clocks up; the median power of the others. Both sequences have one length."""
+    measured_w = np.array([energy_j / run.duration_s for run, energy_j in zip(runs, measured_j, strict=True)])
+    is_throttled = np.array([run.is_throttled for run in runs], dtype=np.bool_)
+    capped_w = float(np.median(measured_w[is_throttled])) if is_throttled.any() else spec.power_cap_w
+    up = [run for run in runs if not run.is_throttled]
+    if len(up) < 2 * len(TERMS):
         return RuntimeModel(capped_w, 0.0, (0.0,) * len(TERMS))
-    matrix, target = np.array(terms), np.array(targets)
+    matrix = np.array([run.terms for run in up])
+    target = np.log(measured_w[~is_throttled] / np.array([run.spread_power_w for run in up]))
     centre, scale = matrix.mean(axis=0), np.maximum(matrix.std(axis=0), 1e-9)
     standard = (matrix - centre) / scale
     inner = standard.T @ standard + _SHRINKAGE * np.eye(len(TERMS))
     slopes = np.linalg.solve(inner, standard.T @ (target - target.mean())) / scale
     return RuntimeModel(capped_w, float(target.mean() - centre @ slopes), tuple(map(float, slopes)))
-
-
-def _terms(placed: Placement, run: RuntimeFeatures, execution: str) -> FloatArray:
-    # A run that took less than its work was predicted to take had faster kernels, which cost less too; one that took
-    # longer waited. Two terms, since the one says nothing about the other.
-    log_longer = float(np.log(run.duration_s / max(float(placed.busy_s.sum()), 1e-9)))
-    return np.array([
-        np.clip(log_longer, -1.0, 0.0),
-        np.clip(log_longer, 0.0, 1.5),
-        run.gpu_utilization_pct / 100.0,
-        run.memory_utilization_pct / 100.0,
-        float(execution == "eager"),
-    ])  # fmt: skip

@@ -21,15 +21,15 @@ from irene.leaves.leaf_model import LeafModel, LeafValues, fit_leaf_model
 from irene.leaves.leaf_table import LeafTable, join_tables
 from irene.leaves.smooth_regressor import one_thread
 from irene.leaves.survey import Survey, fit_largest_first, fit_surveyed
-from irene.predictor.aggregation import AggregationCase, fit_weights, weight_features
+from irene.predictor.aggregation import AggregationCase, Weights, fit_weights, weight_features
 from irene.predictor.domain import make_domain
-from irene.predictor.expert_loads import deal_unevenly
+from irene.predictor.expert_loads import TYPICAL_LOADS, RouterLoads, deal_unevenly, without_idle
 from irene.predictor.host_model import HostModel, make_host_model
 from irene.predictor.intervals import WITH_RUNTIME, Intervals, calibrate
 from irene.predictor.placement import Placement, place_leaves
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
-from irene.predictor.runtime import RuntimeModel, fit_runtime
+from irene.predictor.runtime import RuntimeModel, WatchedRun, fit_runtime, watch_run
 from irene.predictor.shared_clock import share_clock
 from irene.predictor.training_data import (
     FAMILY_FOLDS,
@@ -83,31 +83,45 @@ def fit(
         # The last is the largest, and alone at the end it would leave a core idle.
         fitted = list(pool.map(lambda some: fit_leaves(some, spec, seed), reversed(data)))[::-1]
     by_site, leaves = fitted[:SITE_FOLDS], fitted[-1]
-    out_of_fold = _predict_wholes(dict(zip(family_folds, fitted[SITE_FOLDS:-1], strict=True)), wholes)
+    by_family = dict(zip(family_folds, fitted[SITE_FOLDS:-1], strict=True))
+    # What is learned of wholes is learned from them as they ran; a prediction knows nothing of how routers will deal.
+    ran = _predict_wholes(by_family, wholes, [whole.loads for whole in wholes])
+    dealt = [at for at, whole in enumerate(wholes) if whole.loads != TYPICAL_LOADS]
+    as_typical = _predict_wholes(by_family, [wholes[at] for at in dealt], [TYPICAL_LOADS] * len(dealt))
+    differing = dict(zip(dealt, as_typical, strict=True))
+    unknown = [differing.get(at, values) for at, values in enumerate(ran)]
     host = _fit_host(rows, primitives, wholes)
-    placed = _place_held_out(wholes, out_of_fold, host, spec)
+    cases = _aggregation_cases(wholes, ran, host, spec)
+    weights = _fit_weights_held_out(wholes, cases, spec)
+    placed = _place_held_out(wholes, unknown, weights, host, spec)
+    runs = _watch_runs(wholes, _place_held_out(wholes, ran, weights, host, spec), spec)
     counts = f"{len(primitives.timed.calls)} timed and {len(primitives.metered.calls)} metered primitives"
     return Predictor(
         info=PredictorInfo(f"irene-{spec.name}", __version__, f"{counts}, {len(wholes)} modules and models"),
         spec=spec,
         leaves=leaves,
         host=host,
-        weights=fit_weights(_aggregation_cases(wholes, out_of_fold, host, spec), spec.context_idle_power_w),
-        runtime=_fit_runtime(wholes, placed, spec),
-        intervals=_calibrate(primitives, by_site, wholes, placed, spec),
+        weights=fit_weights(cases, spec.context_idle_power_w),
+        runtime=_fit_runtime(wholes, runs, spec),
+        intervals=_calibrate(primitives, by_site, wholes, placed, runs, spec),
         domain=make_domain(primitives.timed, primitives.metered),
     )
 
 
-def _predict_wholes(by_fold: Mapping[int, LeafModel], wholes: Sequence[MeasuredWhole]) -> list[LeafValues]:
-    """The leaves of each whole by regressors that have not seen its fold of families."""
+def _predict_wholes(
+    by_fold: Mapping[int, LeafModel], wholes: Sequence[MeasuredWhole], loads: Sequence[RouterLoads]
+) -> list[LeafValues]:
+    """The leaves of each whole, experts with its `loads`, by regressors that have not seen its fold of families."""
     values: dict[int, LeafValues] = {}
     for fold, leaves in by_fold.items():
         members = [at for at, whole in enumerate(wholes) if family_fold(whole.family) % FAMILY_FOLDS == fold]
-        table = join_tables([wholes[at].leaves.table for at in members])
-        together = deal_unevenly(leaves.predict(table), table)
-        ends = np.cumsum([len(wholes[at].leaves.table.calls) for at in members])
-        values |= zip(members, together.split(ends[:-1]), strict=True)
+        if not members:
+            continue
+        tables = [without_idle(wholes[at].leaves.table, loads[at]) for at in members]
+        together = leaves.predict(join_tables(tables))  # at once: regressors are asked seldom
+        ends = np.cumsum([len(table.calls) for table in tables])
+        for at, table, alone in zip(members, tables, together.split(ends[:-1]), strict=True):
+            values[at] = deal_unevenly(alone, table, loads[at])
     return [values[at] for at in range(len(wholes))]
 
 
@@ -157,49 +171,63 @@ def _aggregation_cases(
     return cases
 
 
-def _place_held_out(
-    wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], host: HostModel, spec: DeviceSpec
-) -> list[Placement]:
-    """Each whole as predicted without its family: neither its leaves nor the weights have seen it."""
-    cases, idle_w = _aggregation_cases(wholes, alone, host, spec), spec.context_idle_power_w
-    weights = {
-        family: fit_weights([case for case in cases if case.family != family], idle_w)
+def _fit_weights_held_out(
+    wholes: Sequence[MeasuredWhole], cases: Sequence[AggregationCase], spec: DeviceSpec
+) -> dict[str, Weights]:
+    """For each family of the wholes, weights fitted on all cases but its own."""
+    return {
+        family: fit_weights([case for case in cases if case.family != family], spec.context_idle_power_w)
         for family in sorted({whole.family for whole in wholes})
     }
+
+
+def _place_held_out(
+    wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], weights: Mapping[str, Weights], host: HostModel,
+    spec: DeviceSpec,
+) -> list[Placement]:  # fmt: skip
+    """Each whole as predicted without its family: neither its leaves nor the weights have seen it."""
     return [
         place_leaves(whole.leaves, values, weights[whole.family], host, whole.execution, spec)
         for whole, values in zip(wholes, alone, strict=True)
     ]
 
 
+def _watch_runs(
+    wholes: Sequence[MeasuredWhole], placed: Sequence[Placement], spec: DeviceSpec
+) -> list[WatchedRun | None]:
+    """Each whole's run beside what was predicted of it; None where none was watched."""
+    return [
+        None if whole.run is None else watch_run(placement, whole.run, whole.execution, spec)
+        for whole, placement in zip(wholes, placed, strict=True)
+    ]
+
+
 def _fit_runtime(
-    wholes: Sequence[MeasuredWhole], placed: Sequence[Placement], spec: DeviceSpec, without: str = ""
+    wholes: Sequence[MeasuredWhole], runs: Sequence[WatchedRun | None], spec: DeviceSpec, without: str = ""
 ) -> RuntimeModel:
     """On every whole whose run was watched, but for those of the family `without`."""
-    chosen = [(w, p, w.run) for w, p in zip(wholes, placed, strict=True) if w.run is not None and w.family != without]
-    return fit_runtime(
-        [p for _, p, _ in chosen], [run for _, _, run in chosen], [w.execution for w, _, _ in chosen],
-        [w.energy_j for w, _, _ in chosen], spec,
-    )  # fmt: skip
+    pairs = zip(wholes, runs, strict=True)
+    chosen = [(run, whole.energy_j) for whole, run in pairs if run is not None and whole.family != without]
+    return fit_runtime([run for run, _ in chosen], [energy_j for _, energy_j in chosen], spec)
 
 
 def _calibrate(
     primitives: PrimitiveData, held_out: Sequence[LeafModel], wholes: Sequence[MeasuredWhole],
-    placed: Sequence[Placement], spec: DeviceSpec,
+    placed: Sequence[Placement], runs: Sequence[WatchedRun | None], spec: DeviceSpec,
 ) -> Intervals:  # fmt: skip
-    """Errors on what was not learned from: primitives by site, wholes by family."""
+    """Errors on what was not learned from: primitives by site, wholes by family, as `placed` or as they ran."""
     predicted_j = _predict_out_of_fold(held_out, primitives.metered).energy_j
     errors = np.log(predicted_j / (primitives.metered_s * primitives.metered_w))
     regime_errors: list[tuple[str, float]] = []
     for family in sorted({whole.family for whole in wholes}):
-        runtime = _fit_runtime(wholes, placed, spec, without=family)
-        for whole, placement in zip(wholes, placed, strict=True):
+        runtime = _fit_runtime(wholes, runs, spec, without=family)
+        for whole, placement, run in zip(wholes, placed, runs, strict=True):
             if whole.family != family:
                 continue
             total_j = float(placement.energy_j.sum())
             regime_errors.append((placement.regime, float(np.log(total_j / whole.energy_j))))
-            if whole.run is not None:
-                total_j = runtime.energy_j(placement, whole.run, whole.execution, spec)
+            if run is not None:
+                total_j = runtime.energy_j(run, spec)
                 regime_errors.append((WITH_RUNTIME, float(np.log(total_j / whole.energy_j))))
     return calibrate(zip(primitives.metered.kinds, errors.tolist(), strict=True), regime_errors)
 

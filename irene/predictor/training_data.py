@@ -23,6 +23,7 @@ from irene.leaves.leaf_table import LeafTable, effective_dtype, fingerprint, mak
 from irene.leaves.survey import Survey, site_key
 from irene.model_tree.serialization import decompress_tree
 from irene.model_tree.tree import ModelTree
+from irene.predictor.expert_loads import TYPICAL_LOADS, RouterLoads
 from irene.predictor.runtime import RuntimeFeatures
 from irene.predictor.tree_leaves import TreeLeaves, tabulate_leaves
 from irene.primitives.call import Call, read_signature
@@ -37,6 +38,7 @@ SITE_FOLDS = 2
 FAMILY_FOLDS = 3
 _FEWEST_TIMED, _FEWEST_METERED = 50, 20
 _MEASURED = ("energy_j", "duration_s", "gpu_utilization_pct")
+_LOADS = ("busy_experts_pct", "expert_load_deviation")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +95,11 @@ class MeasuredWhole:
     gpu_utilization_pct: float
     run: RuntimeFeatures | None
 
+    @property
+    def loads(self) -> RouterLoads:
+        """How its routers dealt, as far as that is known."""
+        return TYPICAL_LOADS if self.run is None else self.run.loads
+
 
 def gather_primitives(rows: pd.DataFrame, spec: DeviceSpec) -> PrimitiveData:
     """Distinct primitives of a frame in the columns of `Row`. Raises BadDataset if too few.
@@ -145,6 +152,9 @@ def gather_wholes(rows: pd.DataFrame, spec: DeviceSpec) -> list[MeasuredWhole]:
     """Every case of a module or model in each collection, sorted; reference calls left out."""
     own = rows[rows["level"].isin(["module", "model"]) & ~rows["reference"].astype(bool)]
     own.attrs = {}  # pandas copies them deeply at every step
+    # A case has one way of dealing, the median of those that were noted: other seeds deal nearly alike, and some
+    # collections noted none.
+    own = own.assign(**{name: own.groupby("case")[name].transform("median") for name in _LOADS})
     wholes = []
     for _, runs in own.groupby(["collection", "case"], sort=True):
         # All repeats of a case were traced alike; the smallest text makes the choice one of the rows, not their order.
@@ -157,8 +167,13 @@ def gather_wholes(rows: pd.DataFrame, spec: DeviceSpec) -> list[MeasuredWhole]:
 
 def median_run(runs: pd.DataFrame) -> RuntimeFeatures | None:
     """The runtime features of a case's repeats, their medians; None where they were not read."""
-    medians = [float(runs[field.name].median()) for field in fields(RuntimeFeatures)]
-    return None if np.isnan(medians).any() else RuntimeFeatures(*medians)
+    medians = {field.name: float(runs[field.name].median()) for field in fields(RuntimeFeatures)}
+    unknown = {name for name, value in medians.items() if np.isnan(value)}
+    if unknown & set(_LOADS):
+        unknown |= set(_LOADS)  # both, or neither
+    if unknown - set(_LOADS):
+        return None
+    return RuntimeFeatures(**{name: value for name, value in medians.items() if name not in unknown})
 
 
 @lru_cache(maxsize=1024)  # every fold of a cross-validation reads nearly the same trees

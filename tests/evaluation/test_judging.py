@@ -76,3 +76,26 @@ def test_baselines_learn_from_training_rows_alone() -> None:
     assert case["flop_proportional_j"] == pytest.approx(3.0)
     assert case["power_cap_roofline_j"] == pytest.approx(700 * case["roofline_s"])
     assert pd.isna(judge(Constant(), rows, train.iloc[:0], SPEC)["flop_proportional_j"]).all()
+
+
+def test_only_a_prediction_of_a_watched_run_knows_how_routers_dealt() -> None:
+    """The loads of a case are the median over its collections, of those that noted them."""
+    asked: list[Any] = []
+
+    class Listening(Constant):
+        def predict(self, tree: Any, run: Any = None) -> Any:
+            asked.append(run)
+            return super().predict(tree, run)
+
+    dealt = [{"busy_experts_pct": 40.0, "expert_load_deviation": 2.0}, {}, {"busy_experts_pct": 50.0}]
+    dealt[2]["expert_load_deviation"] = 1.0
+    rows = frame(
+        *(
+            model_row([gelu(8)], "bert", 5.0, sm_clock_hz=1.98e9, collection=name, **loads)
+            for name, loads in zip("cde", dealt, strict=True)
+        )
+    )
+    judge(Listening(), rows, rows, SPEC)
+    unwatched, watched = asked
+    assert unwatched is None
+    assert (watched.busy_experts_pct, watched.expert_load_deviation) == (45.0, 1.5)

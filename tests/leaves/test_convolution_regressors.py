@@ -116,8 +116,9 @@ def test_small_outputs_leave_multiprocessors_idle() -> None:
 
 def fit_law(calls: list[Call]) -> LeafModel:
     """Convolutions of 200 W in groups and of 650 W otherwise, among kernels of 400 W."""
-    table = table_of([*calls, *(gelu(2**at, 4096) for at in range(8, 16))], "bfloat16")
-    watts = np.array([200.0 if call.args[6] > 1 else 650.0 for call in calls] + [400.0] * 8)
+    others = [gelu(2**at, width) for at in range(8, 16) for width in (2048, 4096, 8192)]  # enough to learn their time
+    table = table_of([*calls, *others], "bfloat16")
+    watts = np.array([200.0 if call.args[6] > 1 else 650.0 for call in calls] + [400.0] * len(others))
     burst_s = table.base_s * 3
     return fit_leaf_model(table, burst_s, table, burst_s, watts, burst_s, SPEC)
 

@@ -32,6 +32,15 @@ def linear(m: int, n: int, k: int, dtype: str = "bfloat16") -> Call:
     return Call("aten.linear.default", operands, (), (tensor((m, n), dtype),))
 
 
+def grouped(mean_rows: int, experts: int = 8, columns: int = 4096, op: str = "aten._grouped_mm.default") -> Call:
+    """The product of experts that get `mean_rows` rows each on average."""
+    x = TensorSpec((mean_rows * experts, 1024), (1024, 1), "bfloat16")
+    weight = TensorSpec((experts, 1024, columns), (1024 * columns, 1, 1024), "bfloat16", weight=True)
+    ends = TensorSpec((experts,), (1,), "int32")
+    y = TensorSpec((mean_rows * experts, columns), (columns, 1), "bfloat16")
+    return Call(op, (x, weight, ends), (), (y,))
+
+
 def gelu(rows: int, width: int, dtype: str = "bfloat16") -> Call:
     x = tensor((rows, width), dtype)
     return Call("aten.gelu.default", (x,), (), (x,))
@@ -114,13 +123,13 @@ def law_rows() -> pd.DataFrame:
         for size in (64, 4096):  # host-bound, GPU-bound
             calls = [linear(size, 768 * (number + 1), 1024), gelu(size, 4096), VIEW, linear(size, 1280, 1024)] * 6
             for execution in ("eager", "cuda_graph"):
-                rows.append(_whole_row(calls, family, f"{family}-{size}", execution))
+                rows.append(whole_row(calls, family, f"{family}-{size}", execution))
     frame = pd.DataFrame([row.to_dict() for row in rows])
     frame.attrs |= {"host_costs_s": dict(HOST_COST_S), "module_call_s": MODULE_CALL_S}
     return frame
 
 
-def _whole_row(calls: Sequence[Call], family: str, model: str, execution: str) -> Row:
+def whole_row(calls: Sequence[Call], family: str, model: str, execution: str) -> Row:
     launching = [call for call in calls if call != VIEW]
     gpu_s, host_s = sum(map(law_s, launching)), 0.0
     energy_j = EAGER_ENERGY * sum(law_s(call) * law_w(call) for call in launching)

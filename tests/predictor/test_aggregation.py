@@ -21,7 +21,8 @@ from irene.predictor.aggregation import (
     fit_weights,
     weight_features,
 )
-from tests.predictor.made_law import attention, gelu, linear
+from irene.primitives.call import Call
+from tests.predictor.made_law import attention, gelu, grouped, linear, tensor
 
 SPEC = load_device("h200")
 N = len(WEIGHT_FEATURES)
@@ -47,7 +48,10 @@ def planted_cases(weights: Weights, families: int = 6, each: int = 12) -> list[A
 
 def test_planted_weights_are_recovered() -> None:
     """But for the shrinkage: what is left of the planted deviation from one is below 40 %, for either target."""
-    planted = Weights((0.6, -0.5, 0.3, 0.0, 0.2, -0.3, 0.4, 0.2), (-0.4, 0.5, 0.0, 0.2, -0.2, 0.3, -0.3, 0.1))
+    planted = Weights(
+        (0.6, -0.5, 0.3, 0.0, 0.2, -0.3, 0.4, 0.2, -0.1, 0.3, -0.2),
+        (-0.4, 0.5, 0.0, 0.2, -0.2, 0.3, -0.3, 0.1, 0.2, -0.2, 0.1),
+    )
     cases = planted_cases(planted)
     found, features = fit_weights(cases, 120.0), np.concatenate([case.features for case in cases])
     for name in ("of_energy", "of_duration"):
@@ -98,20 +102,24 @@ def test_waiting_for_the_host_teaches_no_weight() -> None:
 
 
 def test_features_of_leaves() -> None:
-    table = make_table(
-        [linear(64, 64, 64), linear(64, 64, 64, "float32"), attention(128), gelu(8, 8)],
-        ["bfloat16", "float32", "bfloat16", "bfloat16"], [False] * 4, SPEC,
-    )  # fmt: skip
-    ones = np.ones(4)
-    alone = LeafValues(np.array([2e-6, 1e-3, 64e-6, 4e-6]), 500.0 * ones, np.array([1.0, 1.1, 1.0, 1.0]))
+    x, weight = tensor((4, 64, 100)), tensor((64, 64, 3), weight=True)
+    convolution = Call("aten.conv1d.default", (x, weight, None, (1,), (1,), (1,), 1), (), (x,))
+    calls = [
+        linear(64, 64, 64), linear(64, 64, 64, "float32"), attention(128), gelu(8, 8), gelu(8192, 8192), grouped(16),
+        convolution,
+    ]  # fmt: skip
+    table = make_table(calls, [call.outputs[0].dtype for call in calls], [False] * len(calls), SPEC)
+    slowing = np.array([1.0, 1.1, 1.0, 1.0, 1.0, 1.0, 1.0])
+    alone = LeafValues(np.array([2e-6, 1e-3, 64e-6, 4e-6, 1e-4, 1e-4, 1e-4]), np.full(7, 500.0), slowing)
     features = weight_features(table, alone, "eager")
     rows = [dict(zip(WEIGHT_FEATURES, row, strict=True)) for row in features.tolist()]
     on = [sorted(name for name, value in row.items() if value == 1.0) for row in rows]
     assert on == [
         ["is_eager", "is_gemm"], ["is_eager", "is_gemm_float32", "is_slowed"], ["is_attention", "is_eager"],
-        ["is_eager", "is_vector", "is_vector_short"],
+        ["is_eager", "is_vector", "is_vector_in_l2", "is_vector_short"], ["is_eager", "is_vector"],
+        ["is_eager", "is_gemm", "is_grouped"], ["is_convolution", "is_eager", "is_gemm"],
     ]  # fmt: skip
-    assert [row["log2_duration"] for row in rows] == pytest.approx([0.1, 0.1 * np.log2(1000), 0.6, 0.2])
+    assert [row["log2_duration"] for row in rows[:4]] == pytest.approx([0.1, 0.1 * np.log2(1000), 0.6, 0.2])
     is_eager = WEIGHT_FEATURES.index("is_eager")
     assert not weight_features(table, alone, "cuda_graph")[:, is_eager].any()
 

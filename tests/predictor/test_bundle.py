@@ -91,8 +91,8 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda c: c.update(schema_version=6), "schema_version is 6, this irene reads 5. Update irene"),
-        (lambda c: c.update(schema_version=4), "schema_version is 4.*Train it again"),
+        (lambda c: c.update(schema_version=7), "schema_version is 7, this irene reads 6. Update irene"),
+        (lambda c: c.update(schema_version=5), "schema_version is 5.*Train it again"),
         (lambda c: c.update(schema_version=True), "schema_version is True"),
         (lambda c: c.pop("schema_version"), "schema_version is None"),
         (lambda c: c.update(colour="red"), "the top: keys missing or unknown: colour"),
@@ -112,7 +112,10 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
         ),
         (lambda c: c["features"]["time-gemm-half"].reverse(), "features of 'time-gemm-half' are not those"),
         (lambda c: c["weights"]["features"].pop(), "weight features are not those"),
-        (lambda c: c["weights"]["energy"].pop(), "expected 8 weights of each kind, got 7 and 8"),
+        (lambda c: c["weights"]["energy"].pop(), "expected 11 weights of each kind, got 10 and 11"),
+        (lambda c: c["rate_power"]["rates"].reverse(), "rates of power are not those"),
+        (lambda c: c["rate_power"]["watts"].pop(), "rates of power are not those"),
+        (lambda c: c["rate_power"].update(more=1), "rate_power: keys missing or unknown: more"),
         (lambda c: c["domain"]["ranges"]["gemm"].update(bfloat16=[1.0]), "not a predictor bundle"),
         (lambda c: c["host"].update(factor=float("nan")), "not JSON .NaN is no number"),
         (lambda c: c.update(device="abacus"), "abacus"),

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from irene.leaves.leaf_model import LeafValues
 from irene.leaves.leaf_table import LeafTable, make_table
-from irene.predictor.expert_loads import TYPICAL_DEVIATION, deal_unevenly, expected_blocks, uneven_factor
+from irene.measuring.expert_loads import describe_loads
+from irene.predictor.expert_loads import (
+    TYPICAL_DEVIATION,
+    TYPICAL_LOADS,
+    RouterLoads,
+    deal_unevenly,
+    expected_blocks,
+    uneven_factor,
+    without_idle,
+)
 from irene.predictor.predictor import Predictor
-from irene.primitives.call import Call, TensorSpec
-from tests.predictor.made_law import gelu, linear, tree_of
-
-
-def grouped(mean_rows: int, experts: int = 8, columns: int = 4096, op: str = "aten._grouped_mm.default") -> Call:
-    x = TensorSpec((mean_rows * experts, 1024), (1024, 1), "bfloat16")
-    weight = TensorSpec((experts, 1024, columns), (1024 * columns, 1, 1024), "bfloat16", weight=True)
-    ends = TensorSpec((experts,), (1,), "int32")
-    y = TensorSpec((mean_rows * experts, columns), (columns, 1), "bfloat16")
-    return Call(op, (x, weight, ends), (), (y,))
+from irene.predictor.runtime import RuntimeFeatures
+from irene.primitives.call import Call
+from tests.predictor.made_law import gelu, grouped, linear, tree_of
 
 
 @pytest.mark.parametrize("mean_rows", [4, 64, 128, 137, 192, 256, 274, 384, 1000])
@@ -73,3 +76,36 @@ def test_only_grouped_products_take_longer_and_draw_the_same_power(shipped: Pred
     dealt = deal_unevenly(alone, table_of(calls, shipped))
     assert (dealt.duration_s / 2.0).tolist() == [uneven_factor(128, 4096), 1.0, 1.0, 1.0, 1.0]
     assert dealt.power_w is alone.power_w and dealt.slowing is alone.slowing
+
+
+def test_the_deviation_of_busy_experts_is_that_of_their_rows() -> None:
+    """Independent: the deviation counted over the busy ones alone."""
+    rows = [7, 3, 1, 0, 0, 5, 0, 0]
+    counted = describe_loads(rows)
+    loads = RouterLoads(counted.busy_experts_pct / 100, counted.expert_load_deviation)
+    busy = np.array([count for count in rows if count])
+    assert loads.deviation_of_busy == pytest.approx(busy.std() / busy.mean())
+    assert TYPICAL_LOADS.deviation_of_busy == pytest.approx(TYPICAL_DEVIATION)
+
+
+def test_idle_experts_are_left_out_of_grouped_products_alone(shipped: Predictor) -> None:
+    table = table_of([grouped(32, experts=64), linear(128, 256, 512)], shipped)
+    dealt = without_idle(table, RouterLoads(0.25, 2.0))
+    assert without_idle(table, TYPICAL_LOADS) is table
+    assert dealt.calls[0].args[0] == table.calls[0].args[0], "the rows are the same"
+    assert dealt.calls[0] == Call(
+        grouped(128, experts=16).op, grouped(128, experts=16).args, (), table.calls[0].outputs
+    )
+    assert dealt.calls[1] is table.calls[1]
+    x, weight, ends = table.calls[0].args
+    named = Call(grouped(32).op, (x, weight), (("offs", ends),), table.calls[0].outputs)
+    (few,) = without_idle(table_of([named], shipped), RouterLoads(0.25, 2.0)).calls
+    assert few.kwarg("offs") == dealt.calls[0].args[2] and few.args[1] == dealt.calls[0].args[1]
+    assert dealt.traffic_bytes[0] < 0.5 * table.traffic_bytes[0] and dealt.flop[0] == table.flop[0]
+
+
+def test_a_quarter_of_the_experts_reads_a_quarter_of_the_weights(shipped: Predictor) -> None:
+    tree, run = tree_of([grouped(8, experts=64)], "cuda_graph"), RuntimeFeatures(1e-4, 1.98e9)
+    dealt = replace(run, busy_experts_pct=25.0, expert_load_deviation=2.0)
+    all_of_them, few = (shipped.predict(tree, seen).values.isolated_energy_j[-1] for seen in (run, dealt))
+    assert few < 0.6 * all_of_them

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +18,16 @@ from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec, load_device
 from irene.leaves.leaf_model import LeafModel, LeafValues
 from irene.model_tree.serialization import decompress_tree
-from irene.predictor import train
+from irene.predictor import train, training
 from irene.predictor.aggregation import fit_weights
 from irene.predictor.bundle import save_bundle
+from irene.predictor.expert_loads import RouterLoads
 from irene.predictor.placement import place_leaves
 from irene.predictor.predictor import Predictor
 from irene.predictor.training import fit, fit_blended_leaves
 from irene.predictor.training_data import (
     SITE_FOLDS,
+    MeasuredWhole,
     PrimitiveData,
     family_fold,
     gather_primitives,
@@ -191,3 +195,45 @@ def test_everything_above_stands_on_the_leaves_that_are_given(fitted: Predictor,
     asked.clear()
     fit(rows[rows["level"] == "primitive"], fit_leaves=halved)
     assert len(asked) == SITE_FOLDS + 1  # nothing to judge by families
+
+
+def test_wholes_teach_as_they_ran_and_are_predicted_without_knowing_it(
+    rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights and terms learn from a mixture whose idle experts are left out; its interval knows nothing of them."""
+    dealt = dataclasses.replace(
+        made_law.whole_row([made_law.grouped(8, experts=64)] * 4, "mixtral", "experts", "cuda_graph"),
+        busy_experts_pct=25.0, expert_load_deviation=2.0,
+    )  # fmt: skip
+    both = pd.concat([rows, pd.DataFrame([dealt.to_dict()])], ignore_index=True)
+    both.attrs |= rows.attrs
+    at = [whole.family for whole in gather_wholes(both, SPEC)].index("mixtral")
+    seen: dict[str, list[float]] = {"taught": [], "placed": []}
+    teach, place = training._aggregation_cases, training._place_held_out
+
+    def listen(wholes: list[MeasuredWhole], alone: list[LeafValues], *more: Any) -> Any:
+        seen["taught"].append(alone[at].duration_s.sum())
+        return teach(wholes, alone, *more)
+
+    def listen_too(wholes: list[MeasuredWhole], alone: list[LeafValues], *more: Any) -> Any:
+        seen["placed"].append(alone[at].duration_s.sum())
+        return place(wholes, alone, *more)
+
+    monkeypatch.setattr(training, "_aggregation_cases", listen)
+    monkeypatch.setattr(training, "_place_held_out", listen_too)
+    fit(both)
+    (taught_s,), (predicted_s, ran_s) = seen["taught"], seen["placed"]
+    assert taught_s == ran_s < 0.6 * predicted_s
+
+
+def test_a_case_has_one_way_of_dealing(rows: pd.DataFrame) -> None:
+    """Collections that noted none take the median of those that did; one of the two numbers alone says nothing."""
+    row = made_law.whole_row([made_law.grouped(8)] * 2, "mixtral", "experts", "cuda_graph")
+    noted = [{"busy_experts_pct": 25.0, "expert_load_deviation": 2.0}, {"busy_experts_pct": 35.0}, {}]
+    noted[1]["expert_load_deviation"] = 3.0
+    frame = pd.DataFrame(
+        [dataclasses.replace(row, collection=str(at), **loads).to_dict() for at, loads in enumerate(noted)]
+    )
+    assert [whole.loads for whole in gather_wholes(frame, SPEC)] == [RouterLoads(0.3, 2.5)] * 3
+    half = frame.assign(expert_load_deviation=np.nan)
+    assert [whole.loads for whole in gather_wholes(half, SPEC)] == [RouterLoads()] * 3
