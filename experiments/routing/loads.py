@@ -24,6 +24,7 @@ from irene.reporting.marked_text import write_between_marks
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "data" / "h200"
 MARKS = "<!-- written by loads.py: begin -->", "<!-- written by loads.py: end -->"
+_SEEN = ("signature", "weights", "busy_experts_pct", "expert_load_deviation")
 IDLE_MARKS = "<!-- idle experts: begin -->", "<!-- idle experts: end -->"
 
 
@@ -71,9 +72,6 @@ def tabulate_idle(rows: pd.DataFrame, fitted: Predictor) -> pd.DataFrame:
     found.insert(0, "busy experts %", table["busy_experts_pct"].median().round(0))
     found.insert(0, "replays", table.size())
     return found.reset_index().rename(columns={"drawn_load_deviation": "drawn with"})
-
-
-_SEEN = ("signature", "weights", "busy_experts_pct", "expert_load_deviation")
 
 
 def _burst_s(fitted: Predictor, signature: str, weights: str, busy_pct: float, deviation: float, assumed: str) -> float:
