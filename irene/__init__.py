@@ -24,6 +24,8 @@ from irene.errors import (
     UnknownName,
     Untraceable,
 )
+from irene.showing import answer_by
+from irene.version import __version__
 
 if TYPE_CHECKING:
     from irene.explanation import compare, explain
@@ -32,12 +34,11 @@ if TYPE_CHECKING:
     from irene.model_tree.serialization import load_tree
     from irene.predictor import predict, sweep
     from irene.predictor.prediction import Prediction
+    from irene.predictor.prediction_files import load_prediction, save_prediction
     from irene.predictor.runtime import RuntimeFeatures
-    from irene.predictor.saved_prediction import load_prediction
     from irene.predictor.sweep_values import Sweep
     from irene.tracing import trace
-
-__version__ = "0.1.0"
+    from irene.tracing.sources import load_config
 
 __all__ = [
     "BadBundle",
@@ -58,9 +59,11 @@ __all__ = [
     "__version__",
     "compare",
     "explain",
+    "load_config",
     "load_prediction",
     "load_tree",
     "predict",
+    "save_prediction",
     "sweep",
     "trace",
 ]
@@ -73,12 +76,17 @@ _HOMES = {
     "Sweep": "irene.predictor.sweep_values",
     "compare": "irene.explanation",
     "explain": "irene.explanation",
-    "load_prediction": "irene.predictor.saved_prediction",
+    "load_config": "irene.tracing.sources",
+    "load_prediction": "irene.predictor.prediction_files",
     "load_tree": "irene.model_tree.serialization",
     "predict": "irene.predictor",
+    "save_prediction": "irene.predictor.prediction_files",
     "sweep": "irene.predictor",
     "trace": "irene.tracing",
 }
+
+
+answer_by(lambda: importlib.import_module("irene.reporting.views"))
 
 
 def __getattr__(name: str) -> Any:

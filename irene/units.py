@@ -5,7 +5,6 @@ from __future__ import annotations
 MILLIJOULE_J = 1e-3
 MILLIWATT_W = 1e-3
 MEGAHERTZ_HZ = 1e6
-MEBIBYTE_BYTES = 1024 * 1024
 KILOWATT_HOUR_J = 3.6e6
 
 _PREFIXES = (

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch: workers share the processors, and spinning threads slow both
 
 import numpy as np
 import pytest
 
 from irene.model_tree.graph import flatten
-from irene.model_tree.tree import ModelTree, Node, Workload
-from irene.predictor.prediction import NodeValues, Prediction, PredictorInfo
+from irene.model_tree.tree import ModelTree, Node
+from irene.model_tree.workload import Workload
+from irene.predictor.node_values import NodeValues
+from irene.predictor.prediction import Prediction, PredictorInfo
 from irene.primitives.call import Call, TensorSpec
 
 if TYPE_CHECKING:
@@ -34,6 +43,14 @@ def layer(path: str, weight: int, call_index: int = 0) -> Node:
     return Node("module", path, "Layer", (dense, leaf(path, VIEW), leaf(path, SCALE)), None, call_index, 16)
 
 
+@pytest.fixture(autouse=True)
+def _products_as_they_were() -> Iterator[None]:
+    """What measures sets TF32 for its process; the next test in this one must not find it so."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None and torch.backends.cuda.matmul.allow_tf32:
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
 @pytest.fixture
 def tree() -> ModelTree:
     """Two equal layers; one module called three times; one that calls nothing; two `linear`s of the root itself."""
@@ -41,7 +58,7 @@ def tree() -> ModelTree:
     empty = Node("module", "dropout", "Dropout")
     own = (leaf("", LINEAR, 0, (3,)), leaf("", LINEAR, 1, (3,)))
     root = Node("model", "", "Tiny", (layer("layers.0", 0), layer("layers.1", 1), *shared, empty, *own), None, 0, 64)
-    return ModelTree(root, "tiny", Workload(2, 4), (("torch", "2.13.0"),), ("by hand",))
+    return ModelTree(root, "tiny", Workload(batch_size=2, seq_len=4), (("torch", "2.13.0"),), ("by hand",))
 
 
 @pytest.fixture
@@ -55,6 +72,7 @@ def prediction(tree: ModelTree) -> Prediction:
     values = NodeValues(
         energy_j=joules, low_j=0.8 * joules, high_j=1.3 * joules, duration_s=joules / 1000, isolated_energy_j=joules,
         compute_j=0.5 * joules, memory_j=0.25 * joules, static_j=0.125 * joules, launch_gap_j=0.125 * joules,
+        communication_j=0.0 * joules,
         flop=100 * joules, traffic_bytes=10 * joules, provenance=tuple(provenance),
         bound=tuple("memory_bound" if j else "" for j in joules),
     )  # fmt: skip

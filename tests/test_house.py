@@ -15,10 +15,13 @@ import pytest
 import irene
 
 ROOT = Path(irene.__file__).parent
+MOST_LINES = 250
+STILL_LONGER = {"irene/tracing/grid.py": 275, "irene/predictor/bundle.py": 275}  # to be split, and then no longer here
 PUBLIC_FUNCTIONS = {
     "irene.predict", "irene.trace", "irene.load_tree", "irene.predictor.predict", "irene.predictor.train",
+    "irene.predictor.calibrate",
     "irene.tracing.trace", "irene.evaluation.evaluate", "irene.measuring.collect", "irene.compare", "irene.explain",
-    "irene.explanation.compare", "irene.explanation.explain", "irene.load_prediction",
+    "irene.explanation.compare", "irene.explanation.explain", "irene.load_prediction", "irene.load_config",
 }  # fmt: skip
 
 
@@ -50,7 +53,7 @@ def test_importing_every_submodule_leaves_public_functions_callable() -> None:
 def test_importing_irene_is_cheap(code: str, heavy: str) -> None:
     """The public functions and their signatures too: heavy packages wait for the first call."""
     loaded = f"import sys; {code}; sys.exit(' '.join(sorted(set({heavy.split()}) & set(sys.modules))))"
-    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
 
 
@@ -69,6 +72,16 @@ def test_one_room_knows_each_library(package: str, room: str) -> None:
     assert found <= {room}
 
 
+def test_some_libraries_are_loaded_only_where_they_are_used() -> None:
+    """Inside the functions that draw a page, export a graph or start processes: no import of irene waits for them."""
+    late = {"joblib", "matplotlib", "networkx", "plotly", "sklearn", "xgboost"}
+    for path in ROOT.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+            names |= {node.module or ""} if isinstance(node, ast.ImportFrom) else set()
+            assert not late & {name.split(".")[0] for name in names}, f"{path} imports {names} at once."
+
+
 def _imported(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -82,8 +95,9 @@ def _imported(path: Path) -> set[str]:
 
 
 def test_files_stay_readable() -> None:
-    for path in ROOT.rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        assert text.count("\n") <= 400, f"{path} has more than 400 lines: split it."
-        if path.name != "__init__.py":
-            assert ast.get_docstring(ast.parse(text)), f"{path} does not say its job in a docstring."
+    checkout = ROOT.parent
+    for path in [file for folder in ("irene", "tests", "experiments") for file in (checkout / folder).rglob("*.py")]:
+        text, name = path.read_text(encoding="utf-8"), path.relative_to(checkout).as_posix()
+        assert text.count("\n") <= STILL_LONGER.get(name, MOST_LINES), f"{name} is too long: split it by its ideas."
+        if path.is_relative_to(ROOT) and path.name != "__init__.py":
+            assert ast.get_docstring(ast.parse(text)), f"{name} does not say its job in a docstring."

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from irene.cli import options as opt
-from irene.cli.output import list_as, write_output
+from irene.cli.examples import example_of
+from irene.cli.output import list_as, make_folder, write_output
 
 if TYPE_CHECKING:
-    from irene.predictor.irene_2021.settings import Settings
+    from irene.irene_2021.settings import Settings
 
 app = typer.Typer(
-    no_args_is_help=True,
     rich_markup_mode=None,
-    help="The method of the IrEne paper (Cao et al., ACL 2021) on files of its measured trees.",
+    help="The method of the IrEne paper (ACL 2021) on its own files.",
 )
 Trees = Annotated[Path, typer.Argument(metavar="TREES", help="Trees as JSON lines, plain or gzip.")]
 SettingsFile = Annotated[
     Path | None,
-    typer.Option("--settings", metavar="FILE", help="TOML, or the authors' JSON config.", show_default="the paper's"),
+    opt.defaulting("--settings", metavar="FILE", help="TOML, or the authors' JSON config.", to="the paper's"),
 ]
 
 
-@app.command("train")
+@app.command("train", epilog=example_of("irene-2021 train"))
 def train_estimator(
     trees: Trees,
     output: Annotated[Path, typer.Option("--output", metavar="MODEL", help="Where the fitted model goes (JSON).")],
@@ -37,43 +37,45 @@ def train_estimator(
     """Fit on trees of which every node was measured."""
     chosen = _load_settings(settings)
 
-    from irene.dataset.irene_2021.node_table import tabulate_nodes
-    from irene.dataset.irene_2021.tree_files import load_trees
-    from irene.predictor.irene_2021.estimator import Irene2021
-    from irene.predictor.irene_2021.saving import save_estimator
+    from irene.irene_2021.estimator import Irene2021
+    from irene.irene_2021.node_table import tabulate_nodes
+    from irene.irene_2021.saving import save_estimator
+    from irene.irene_2021.tree_files import load_trees
 
+    make_folder(output.parent)
     save_estimator(Irene2021(chosen, seed).fit(tabulate_nodes(load_trees(trees))), output)
 
 
-@app.command("predict")
+@app.command("predict", epilog=example_of("irene-2021 predict"))
 def predict_trees(
     trees: Trees,
     model: Annotated[Path, typer.Option("--model", metavar="MODEL", help="What 'irene irene-2021 train' wrote.")],
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The trees again, with predictions.")],
 ) -> None:
     """Write the trees with `predicted_energy` in every node."""
-    from irene.dataset.irene_2021.node_table import tabulate_nodes
-    from irene.dataset.irene_2021.tree_files import load_trees, save_trees, with_predictions
-    from irene.predictor.irene_2021.saving import load_estimator
+    from irene.irene_2021.node_table import tabulate_nodes
+    from irene.irene_2021.saving import load_estimator
+    from irene.irene_2021.tree_files import load_trees, save_trees, with_predictions
 
     estimator = load_estimator(model)
     read = load_trees(trees, features=estimator.settings.node_features, measured=False)
+    make_folder(output.parent)
     save_trees(with_predictions(read, estimator.predict(tabulate_nodes(read)).tolist()), output)
 
 
-@app.command("evaluate")
+@app.command("evaluate", epilog=example_of("irene-2021 evaluate"))
 def print_errors(
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="Trees with measured energies.")],
     predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="The same trees with predictions.")],
 ) -> None:
     """Mean absolute percentage error by level, as JSON."""
-    from irene.evaluation.irene_2021 import compare_files
+    from irene.irene_2021.judging import compare_files
 
     errors = compare_files(truth, predictions)
     write_output(json.dumps({level: round(error, 2) for level, error in errors.items()}, indent=2), None)
 
 
-@app.command("crossvalidate")
+@app.command("crossvalidate", epilog=example_of("irene-2021 crossvalidate"))
 def print_crossvalidation(
     trees: Trees,
     settings: SettingsFile = None,
@@ -87,10 +89,10 @@ def print_crossvalidation(
     opt.require_at_least("seeds", seeds, 1)
     chosen = _load_settings(settings)
 
-    from irene.dataset.irene_2021.node_table import tabulate_nodes
-    from irene.dataset.irene_2021.tree_files import load_trees
-    from irene.evaluation.irene_2021 import crossvalidate, summarise_seeds
-    from irene.predictor.irene_2021.estimator import STAND_INS, Irene2021
+    from irene.irene_2021.estimator import STAND_INS, Irene2021
+    from irene.irene_2021.judging import crossvalidate, summarise_seeds
+    from irene.irene_2021.node_table import tabulate_nodes
+    from irene.irene_2021.tree_files import load_trees
 
     table = tabulate_nodes(load_trees(trees))
     errors = crossvalidate(table, leave_out, lambda seed: Irene2021(chosen, seed, STAND_INS), range(seeds))
@@ -112,6 +114,6 @@ def _shorten_ranges(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load_settings(path: Path | None) -> Settings:
-    from irene.predictor.irene_2021.settings import Settings, load_settings
+    from irene.irene_2021.settings import Settings, load_settings
 
     return Settings() if path is None else load_settings(path)

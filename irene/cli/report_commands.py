@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from irene.cli import options as opt
-from irene.cli.output import write_output
+from irene.cli.bench_command import Lengths, predict_streams, read_scenarios
+from irene.cli.output import make_folder, say, write_output
 from irene.cli.predicting import predict_as_asked
+from irene.default_device import DEFAULT_DEVICE
+from irene.errors import BadInput
 
 if TYPE_CHECKING:
     from irene.predictor.prediction import Prediction
@@ -21,31 +23,42 @@ Models = Annotated[
 ]
 
 
+@opt.takes_workload
 def write_report(
     models: Models,
-    device: opt.Device = "h200",
-    dtype: opt.Dtype = None,
-    batch_size: opt.BatchSize = None,
-    seq_len: opt.SeqLen = None,
-    decoder_seq_len: opt.DecoderSeqLen = None,
-    task: opt.Task = None,
-    execution: opt.Execution = None,
-    new_tokens: opt.NewTokens = None,
+    workload: opt.WorkloadOptions,
+    device: opt.Device = DEFAULT_DEVICE,
+    sm_clock_mhz: opt.SmClockMhz = None,
+    card_factor: opt.CardFactor = 1.0,
+    dequantized: opt.Dequantized = False,
     predictor: opt.Predictor = None,
     carbon_intensity: opt.CarbonIntensity = None,
     price: opt.Price = None,
     pue: opt.Pue = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scenario", help="Also under a stream of requests, as 'irene bench'; may be given several times."
+        ),
+    ] = None,
+    lengths: Lengths = "128",
     output: Annotated[Path, typer.Option("--output", help="The HTML file to write.")] = Path("report.html"),
     figures: Annotated[
         Path | None, typer.Option("--figures", metavar="DIR", help="Also write each figure there as PNG and SVG.")
     ] = None,
 ) -> None:
-    """One HTML file that shows where the joules go; it opens without a network."""
-    from irene.reporting.footprint import read_site
+    """One HTML file, without a network, that shows the joules."""
+    from irene.reporting.footprint import read_facility
 
-    site = read_site(carbon_intensity, price, pue)
-    workload = opt.WorkloadOptions(task, batch_size, seq_len, decoder_seq_len, dtype, execution, new_tokens)
-    predictions = _name(models, [predict_as_asked(model, workload, device, predictor) for model in models])
+    facility = read_facility(carbon_intensity, price, pue)
+    scenarios = read_scenarios(scenario) if scenario else []
+    if scenarios and (sm_clock_mhz is not None or card_factor != 1.0):
+        raise BadInput(
+            "--scenario: streams are predicted of a usual board; leave --sm-clock-mhz and --card-factor out."
+        )
+    board = opt.read_board(device, sm_clock_mhz, card_factor)
+    found = [predict_as_asked(model, workload, board, predictor, dequantized) for model in models]
+    predictions = _name(models, found)
 
     from irene.reporting.report_page import render_report
 
@@ -54,13 +67,16 @@ def write_report(
         from irene.explanation import compare
 
         compared = compare(predictions).to_json()
-    write_output(render_report(predictions, site, compared), output)
-    print(f"Wrote {output}.", file=sys.stderr)
+    shared = {**workload.given, "device": device, "predictor": predictor, "dequantized": dequantized}
+    streams = predict_streams(scenarios, models, shared, {"lengths": lengths})
+    write_output(render_report(predictions, facility, compared, streams), output)
+    say(f"Wrote {output}.")
     if figures is not None:
         from irene.reporting.static_figures import write_figures
 
+        make_folder(figures)
         written = write_figures(predictions, figures)
-        print(f"Wrote {len(written)} figures to {figures}.", file=sys.stderr)
+        say(f"Wrote {len(written)} figures to {figures}.")
 
 
 def _name(models: list[str], predictions: list[Prediction]) -> dict[str, Prediction]:

@@ -1,37 +1,43 @@
-"""The command `irene sweep`: one model at many batch sizes and lengths."""
+"""The command `irene sweep`: one model at many batch sizes, lengths and numbers of new tokens."""
 
 from __future__ import annotations
 
 import json
-import sys
 import warnings
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from irene.cli import options as opt
-from irene.cli.output import write_output
+from irene.cli.output import stdout_is_terminal, write_output
+from irene.default_device import DEFAULT_DEVICE
 from irene.errors import BadInput
 
 _LIST_HELP = "numbers 1,2,4 and ranges 64:512:64 (from, to, step)."
 BatchSizes = Annotated[str, typer.Option("--batch-size", metavar="LIST", help=f"Inputs in one batch: {_LIST_HELP}")]
 SeqLens = Annotated[
     str | None,
-    typer.Option("--seq-len", metavar="LIST", show_default="128", help=f"Tokens in each input: {_LIST_HELP}"),
+    opt.defaulting("--seq-len", metavar="LIST", help=f"Tokens in each input: {_LIST_HELP}", to="128"),
+]
+NewTokens = Annotated[
+    str | None, opt.defaulting("--new-tokens", metavar="LIST", help=f"Tokens to generate: {_LIST_HELP}", to="0")
 ]
 MOST = 100_000
 """Points of one sweep; above, a step of a range is rather missing."""
 
 
+@partial(opt.takes_workload, without=("batch_size", "seq_len", "new_tokens", "context_len", "cache", "cache_len"))
 def print_sweep(
     model: opt.Model,
-    device: opt.Device = "h200",
-    dtype: opt.Dtype = None,
+    workload: opt.WorkloadOptions,
+    device: opt.Device = DEFAULT_DEVICE,
+    sm_clock_mhz: opt.SmClockMhz = None,
+    card_factor: opt.CardFactor = 1.0,
     batch_size: BatchSizes = "1",
     seq_len: SeqLens = None,
-    decoder_seq_len: opt.DecoderSeqLen = None,
-    task: opt.Task = None,
-    execution: opt.Execution = None,
+    new_tokens: NewTokens = None,
+    dequantized: opt.Dequantized = False,
     predictor: opt.Predictor = None,
     file_format: opt.Format = "table",
     output: opt.Output = None,
@@ -39,19 +45,21 @@ def print_sweep(
     """Energy, time and power at many batch sizes and lengths, fast."""
     opt.require_format(file_format)
     batch_sizes = read_numbers("batch_size", batch_size)
-    seq_lens = read_numbers("seq_len", "128" if seq_len is None else seq_len)
-    if len(batch_sizes) * len(seq_lens) > MOST:
-        raise BadInput(f"{len(batch_sizes)} batch sizes times {len(seq_lens)} lengths are more than {MOST} points.")
-    workload = opt.WorkloadOptions(task, None, None, decoder_seq_len, dtype, execution)
-    from irene.hardware.spec import load_device
-
-    load_device(device)  # a wrong name is said now, not after seconds of tracing
+    seq_lens = [None] if seq_len is None else read_numbers("seq_len", seq_len)
+    tokens = [0] if new_tokens is None else read_numbers("new_tokens", new_tokens)
+    if len(batch_sizes) * len(seq_lens) * len(tokens) > MOST:
+        more = f" times {len(tokens)} numbers of tokens" if len(tokens) > 1 else ""
+        raise BadInput(
+            f"{len(batch_sizes)} batch sizes times {len(seq_lens)} lengths{more} are more than {MOST} points."
+        )
+    board = opt.read_board(device, sm_clock_mhz, card_factor)
 
     from irene.predictor import sweep
 
     swept = sweep(
-        model, batch_sizes=batch_sizes, seq_lens=seq_lens, device=device, predictor=predictor, **workload.given
-    )
+        model, batch_sizes=batch_sizes, seq_lens=seq_lens, new_tokens=tokens, dequantized=dequantized,
+        predictor=predictor, **board, **workload.given,
+    )  # fmt: skip
     shared = swept.workloads[0]
     workload.warn_if_not_used(shared, saved=False)
     if seq_len is not None and shared.seq_len is None and shared.decoder_seq_len is None:
@@ -67,7 +75,7 @@ def print_sweep(
         from irene.reporting.rendering import render
         from irene.reporting.sweep_table import sweep_table
 
-        text = render(sweep_table(swept), to_terminal=output is None and sys.stdout.isatty())
+        text = render(sweep_table(swept), to_terminal=output is None and stdout_is_terminal())
     write_output(text, output)
 
 

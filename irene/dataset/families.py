@@ -12,7 +12,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-GRID = "grid"  # the family of signatures that no model launched: points of a plan's own grid
+RANDOM_SHAPES = "grid"  # the family of signatures that no model launched: random shapes of a plan
 
 
 def family_of(model_type: str) -> str:

@@ -1,35 +1,40 @@
 """The append-only journal of a collection: every finished row survives a kill, a full disk and a restart.
 
 Written with plain `os.write`, one line of JSON a row, so that a measuring process needs neither pandas nor pyarrow.
+Each line ends with a digest of itself; lines that have none (of an earlier version) are read too.
 """
 
 from __future__ import annotations
 
-import errno
+import hashlib
+import io
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+from irene.dataset.manifest import read_table_bytes
+from irene.dataset.row_checks import flaw_of_row
 from irene.dataset.schema import ROW_FIELDS, SCHEMA_VERSION, Row
-from irene.errors import BadDataset, BadInput, NoMeasurement
+from irene.errors import BadDataset, NoMeasurement
+from irene.fields import Field
+from irene.files import cannot_write, parse_json, read_bytes, write_whole
+from irene.quoting import quote
 
 ROWS_JOURNAL = "rows.jsonl"
 SKIPS_JOURNAL = "skips.jsonl"
 ROWS_TABLE = "rows.parquet"
 SKIPS_TABLE = "skips.parquet"
-MANIFEST = "manifest.json"
 SKIP_FIELDS = ("case", "reason")
 REQUIRED_FIELDS = tuple(f.name for f in fields(Row) if f.default is MISSING)
 FIELD_DEFAULTS = {f.name: f.default for f in fields(Row) if f.default is not MISSING}
-_POSITIVE = ("duration_s", "energy_j", "power_w")
-
-
-class CannotWrite(BadInput):
-    """The output directory refuses more bytes (full, read-only, ...); what is already written is whole."""
+_DIGEST = re.compile(rb',"digest":"([0-9a-f]{16})"}\Z')
+_KEPT = "Every finished row is kept."
 
 
 class RowJournal:
@@ -37,13 +42,14 @@ class RowJournal:
 
     Opening it again goes on where it stopped: a last line torn by a kill is cut off, `finished()` and `skipped()`
     say what need not be done again. A directory that holds only the parquet files of an earlier collection is
-    continued too. One process at a time.
+    continued too. One process at a time. Rows above `power_cap_w`, the board's, are refused.
 
     Raises `CannotWrite` if the directory cannot be written, `BadDataset` if what it holds is no journal.
     """
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, power_cap_w: float | None = None) -> None:
         self.directory = Path(directory)
+        self._power_cap_w = power_cap_w
         rows, skips = self.directory / ROWS_JOURNAL, self.directory / SKIPS_JOURNAL
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -54,7 +60,7 @@ class RowJournal:
             self._skipped = {skip["case"]: skip["reason"] for skip in read_journal_skips(self.directory)}
             self._rows, self._skips = _Appender(rows), _Appender(skips)
         except OSError as error:
-            raise _cannot_write(self.directory, error) from error
+            raise cannot_write(self.directory, error, _KEPT) from error
 
     def append(self, row: Row) -> None:
         """Write one row; when this returns, a kill of the process cannot lose it.
@@ -63,7 +69,7 @@ class RowJournal:
         `CannotWrite` on a full disk; the rows already there stay as they are in both cases.
         """
         data = row.to_dict()
-        flaw = _flaw_of(data)
+        flaw = flaw_of_row(data, self._power_cap_w)
         if flaw:
             raise NoMeasurement(f"Case {row.case!r}, repeat {row.repeat}: {flaw}. The row was not stored.")
         self._rows.write(data)
@@ -105,7 +111,7 @@ class _Appender:
     def write(self, data: dict[str, Any]) -> None:
         if self._descriptor is None:
             raise ValueError(f"{self.path} is closed")
-        line = json.dumps(data, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        line = encode_line(data)
         before = os.fstat(self._descriptor).st_size
         try:
             written = 0
@@ -114,7 +120,7 @@ class _Appender:
         except BaseException as error:  # Ctrl-C between two partial writes must not leave half a line either
             os.ftruncate(self._descriptor, before)
             if isinstance(error, OSError):
-                raise _cannot_write(self.path, error) from error
+                raise cannot_write(self.path, error, _KEPT) from error
             raise
 
     def close(self) -> None:
@@ -124,24 +130,39 @@ class _Appender:
         try:
             os.fsync(descriptor)
         except OSError as error:  # some file systems find out about a full disk only here
-            raise _cannot_write(self.path, error) from error
+            raise cannot_write(self.path, error, _KEPT) from error
         finally:
             os.close(descriptor)
+
+
+def encode_line(data: Mapping[str, Any]) -> bytes:
+    """One line of a journal: the JSON of `data` with a digest of it as its last key."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
+    return text[:-1] + f',"digest":"{_digest(text)}"}}\n'.encode()
+
+
+def write_journal(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write a whole journal, or leave the old one. Raises `CannotWrite`."""
+    write_whole(path, b"".join(map(encode_line, records)))
 
 
 def read_journal_rows(directory: Path) -> Iterator[dict[str, Any]]:
     """The whole rows of a journal, missing optional fields filled with their defaults; nothing is changed on disk."""
     path = directory / ROWS_JOURNAL
+    hints = get_type_hints(Row)
     for number, data in _read_lines(path):
         unknown = sorted(data.keys() - set(ROW_FIELDS))
         if unknown:
             raise BadDataset(
-                f"{path}, line {number}: unknown fields {', '.join(unknown)}; this irene knows schema "
+                f"{path}, line {number}: unknown fields {', '.join(map(quote, unknown))}; this irene knows schema "
                 f"{SCHEMA_VERSION}. Update irene to read rows of a newer one."
             )
         missing = [name for name in REQUIRED_FIELDS if name not in data]
         if missing:
             raise BadDataset(f"{path}, line {number}: fields missing: {', '.join(missing)}. Remove or repair it.")
+        for name, value in data.items():
+            if type(value) not in _types_of(hints[name]):
+                Field(value, f"{path}, line {number}", BadDataset, "", name, Field(data, "")).fail(str(hints[name]))
         yield {**FIELD_DEFAULTS, **data}
 
 
@@ -149,86 +170,60 @@ def read_journal_skips(directory: Path) -> Iterator[dict[str, str]]:
     """The skipped cases of a journal: dicts of `case` and `reason`."""
     path = directory / SKIPS_JOURNAL
     for number, data in _read_lines(path):
-        if set(data) != set(SKIP_FIELDS):
-            raise BadDataset(f"{path}, line {number}: expected fields {SKIP_FIELDS}, got {sorted(data)}.")
-        yield data
+        top = Field(data, f"{path}, line {number}", BadDataset)
+        yield {key: value.text() for key, value in top.keys(SKIP_FIELDS).items().items()}
 
 
-def write_manifest(directory: str | Path, content: dict[str, Any]) -> Path:
-    """Write `manifest.json` (what the whole collection shares: GPU, versions, idle power, ...), in one step."""
-    path = Path(directory) / MANIFEST
-    text = json.dumps({**content, "schema_version": SCHEMA_VERSION}, indent=2, sort_keys=True) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, text.encode())
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    return path
-
-
-def read_manifest(directory: str | Path) -> dict[str, Any]:
-    """The manifest of a collection. Raises `BadDataset` if it is missing, unreadable or newer than this version."""
-    path = Path(directory) / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadDataset(f"No {MANIFEST} in {directory}: a collection of 'irene collect' has one.") from None
-    except (OSError, ValueError) as error:
-        raise BadDataset(f"Cannot read {path}: {error}. Restore it from its collection.") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise BadDataset(f"{path}: expected an object with an integer schema_version, got {version!r}.")
-    if version > SCHEMA_VERSION:
-        raise BadDataset(f"{path}: schema version {version}, this irene reads up to {SCHEMA_VERSION}. Update irene.")
-    return dict(content)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that a kill leaves the old one or the new one, never half of it."""
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def _flaw_of(data: dict[str, Any]) -> str:
-    for name, value in data.items():
-        if isinstance(value, float) and not (-float("inf") < value < float("inf")):
-            return f"{name} is {value}, expected a finite number or None"
-        if name in _POSITIVE and value is not None and value <= 0:
-            return f"{name} is {value}, expected more than 0"
-    return "" if data["duration_s"] is not None else "duration_s is None, expected a number"
+@cache
+def _types_of(hint: Any) -> frozenset[type]:
+    """The types of JSON values that a field takes: whole numbers where any number may stand."""
+    members = get_args(hint) or (hint,)
+    plain = {str if isinstance(member, str) or not isinstance(member, type) else member for member in members}
+    return frozenset(plain | ({int} if float in plain else set()))
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of every whole line; a last line without its end is a torn one and is left out."""
     if not path.exists():
         return
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.endswith(b"\n"):
-                    return
-                data = json.loads(line)
-                if not isinstance(data, dict):
-                    raise ValueError(f"expected an object, got {type(data).__name__}")
-                yield number, data
-    except OSError as error:
-        raise BadDataset(f"Cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise BadDataset(f"{path}, line {number}: no JSON ({error}). Remove or repair that line.") from error
+    for number, line in enumerate(io.BytesIO(read_bytes(path, "journal", BadDataset)), start=1):
+        if not line.endswith(b"\n"):
+            if _is_whole(line):
+                raise BadDataset(f"{path}, line {number}: its end is damaged. Restore the file.")
+            return
+        yield number, _parse_line(line[:-1], f"{path}, line {number}")
+
+
+def _parse_line(line: bytes, where: str) -> dict[str, Any]:
+    digest = _DIGEST.search(line)
+    if digest is not None:
+        line = line[: digest.start()] + b"}"
+        if _digest(line) != digest[1].decode():
+            raise BadDataset(f"{where}: its digest is not that of its content: it was damaged or edited. Remove it.")
+    data = parse_json(line, where, BadDataset)
+    if not isinstance(data, dict):
+        raise BadDataset(f"{where}: expected an object, got {type(data).__name__}. Remove or repair it.")
+    return data
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line without an end is nevertheless no torn one: only the byte of its end was changed."""
+    digest = _DIGEST.search(line[:-1])
+    return digest is not None and _digest(line[: digest.start()] + b"}") == digest[1].decode()
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 def _cut_torn_line(path: Path) -> None:
     if not path.exists():
         return
     whole_bytes = 0
-    with path.open("rb") as lines:
-        for line in lines:
-            whole_bytes += len(line) if line.endswith(b"\n") else 0
+    for line in io.BytesIO(read_bytes(path, "journal", BadDataset)):
+        if not line.endswith(b"\n") and _is_whole(line):
+            raise BadDataset(f"{path}: the end of its last line is damaged. Restore the file.")
+        whole_bytes += len(line) if line.endswith(b"\n") else 0
     if whole_bytes < path.stat().st_size:
         os.truncate(path, whole_bytes)
 
@@ -238,19 +233,12 @@ def _restore_from_parquet(directory: Path) -> None:
     for table, journal in ((ROWS_TABLE, ROWS_JOURNAL), (SKIPS_TABLE, SKIPS_JOURNAL)):
         if (directory / journal).exists() or not (directory / table).exists():
             continue
-        from pyarrow import parquet  # only here: a fresh collection must not need it
+        content = read_table_bytes(directory / table)
+        import pyarrow  # only here: a fresh collection must not need it
+        from pyarrow import parquet
 
         try:
-            records = parquet.ParquetFile(directory / table).read().to_pylist()
-        except ValueError as error:  # pyarrow's own errors are ValueErrors
+            records = parquet.ParquetFile(pyarrow.BufferReader(content)).read().to_pylist()
+        except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
             raise BadDataset(f"Cannot continue {directory}: {table} is unreadable ({error}). Restore it.") from error
-        text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
-        replace_file(directory / journal, text.encode())
-
-
-def _cannot_write(path: Path, error: OSError) -> CannotWrite:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        why = "no space left. Every finished row is kept: free some space and start again."
-    else:
-        why = f"{error.strerror or error}. Choose another output directory; finished rows are kept."
-    return CannotWrite(f"Cannot write {path}: {why}")
+        write_journal(directory / journal, records)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from irene.dataset.journal import ROWS_JOURNAL, CannotWrite, read_journal_rows, replace_file
+from irene.dataset.journal import ROWS_JOURNAL, read_journal_rows, write_journal
 
 
 def write_kernel_checks(directory: Path, same_by_case: Mapping[str, bool]) -> None:
@@ -15,9 +14,4 @@ def write_kernel_checks(directory: Path, same_by_case: Mapping[str, bool]) -> No
     for row in rows:
         if row["case"] in same_by_case:
             row["kernels_as_eager"] = same_by_case[row["case"]]
-    lines = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
-    path = directory / ROWS_JOURNAL
-    try:
-        replace_file(path, lines.encode())
-    except OSError as error:
-        raise CannotWrite(f"Cannot write {path}: {error.strerror}. The rows in it are as they were.") from error
+    write_journal(directory / ROWS_JOURNAL, rows)

@@ -13,41 +13,39 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from irene.dataset.journal import (
     FIELD_DEFAULTS,
-    MANIFEST,
     REQUIRED_FIELDS,
     ROWS_JOURNAL,
     ROWS_TABLE,
     SKIP_FIELDS,
     SKIPS_JOURNAL,
     SKIPS_TABLE,
-    CannotWrite,
     RowJournal,
     read_journal_rows,
     read_journal_skips,
-    read_manifest,
-    replace_file,
-    write_manifest,
 )
-from irene.dataset.schema import ROW_FIELDS, SCHEMA_VERSION, Row
+from irene.dataset.manifest import MANIFEST, read_manifest, read_table_bytes, runs_of, seal_tables, write_manifest
+from irene.dataset.row_checks import LABELS, refuse_bad_rows, refuse_twins
+from irene.dataset.schema import GPUS, ROW_FIELDS, SCHEMA_VERSION, Row
 from irene.errors import BadDataset
+from irene.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "CannotWrite",
     "RowJournal",
     "has_drawn_loads",
     "label_cases",
     "load_rows",
+    "of_several_gpus",
     "read_manifest",
     "write_manifest",
     "write_parquet",
 ]
 
 _VERSION_KEY = b"irene_schema_version"
-_LABELS = ("energy_j", "duration_s", "power_w")
-_MEDIANS = (*_LABELS, "gpu_utilization_pct", "memory_utilization_pct", "sm_clock_hz", "memory_clock_hz",
+_MOST_ROWS = 10_000_000
+_MEDIANS = (*LABELS, "gpu_utilization_pct", "memory_utilization_pct", "sm_clock_hz", "memory_clock_hz",
             "temperature_before_c", "temperature_after_c", "host_cpu_pct", "busy_experts_pct",
             "expert_load_deviation")  # fmt: skip
 
@@ -67,7 +65,7 @@ def row_schema() -> Any:
 
 
 def write_parquet(directory: str | Path) -> Path:
-    """Write the journal in `directory` as `rows.parquet` (zstd), and its skips as `skips.parquet`.
+    """Write the journal in `directory` as `rows.parquet` (zstd), its skips as `skips.parquet`, and their digests.
 
     The journal stays: as long as it is there, it is what `load_rows` reads. Returns the path of `rows.parquet`.
     Raises `BadDataset` if there is no journal or it holds no whole row, `CannotWrite` on a full disk.
@@ -83,6 +81,7 @@ def write_parquet(directory: str | Path) -> Path:
         schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in SKIP_FIELDS])
         skips = pa.Table.from_pylist(list(read_journal_skips(directory)), schema=schema)
         _write_table(skips, directory / SKIPS_TABLE)
+    seal_tables(directory)
     return directory / ROWS_TABLE
 
 
@@ -93,10 +92,10 @@ def load_rows(directory: str | Path) -> pd.DataFrame:
     older). `collection` is filled with the folder's name where it is empty. Captured rows whose kernels are not
     those of eager are left out by the protocol; `frame.attrs["excluded_other_kernels"]` is their number.
     `frame.attrs["host_costs_s"]` is the host time of each op, `frame.attrs["module_call_s"]` that of a module call:
-    medians over all runs of all collections.
+    medians over all runs of all collections; `frame.attrs["gpus"]` are their GPUs, by the names of the driver.
 
-    Raises `BadDataset`, naming the file, for: nothing there, an unreadable file, missing columns, a newer schema, a
-    time, energy or power that is not a positive finite number.
+    Raises `BadDataset`, naming the file, for: nothing there, an unreadable file, a digest that does not fit, missing
+    columns, a newer schema, a row that breaks a rule of `row_checks`, one run that stands there twice.
     """
     import pandas as pd
 
@@ -112,27 +111,28 @@ def load_rows(directory: str | Path) -> pd.DataFrame:
         unique = name if names.count(name) == 1 else folder.relative_to(root).as_posix()
         frames.append(_load_collection(folder, unique))
     rows = pd.concat(frames, ignore_index=True)
+    refuse_twins(rows, root)
     foreign = rows["kernels_as_eager"].eq(False).fillna(False).astype(bool)
     kept = rows[~foreign].reset_index(drop=True)
     kept.attrs["excluded_other_kernels"] = int(foreign.sum())
-    kept.attrs |= _median_host_costs(folders)
+    kept.attrs |= _describe_runs(folders)
     if kept.empty:
         raise BadDataset(f"{root}: none of {len(rows)} rows counts, all were captured with other kernels than eager's.")
     return kept
 
 
-def _median_host_costs(folders: list[Path]) -> dict[str, Any]:
+def _describe_runs(folders: list[Path]) -> dict[str, Any]:
     runs: list[dict[str, Any]] = []
     for folder in folders:
         if (folder / MANIFEST).exists():
-            manifest = read_manifest(folder)
-            runs += manifest.get("runs", [manifest])
+            runs += runs_of(read_manifest(folder))
     by_op: dict[str, list[float]] = {}
     for run in runs:
         for op, cost_s in run.get("host_costs_s", {}).items():
             by_op.setdefault(op, []).append(cost_s)
-    calls_s = [run["module_call_s"] for run in runs if "module_call_s" in run]
+    calls_s = [run["module_call_s"] for run in runs if run.get("module_call_s") is not None]
     return {
+        GPUS: sorted({str(run["gpu"]) for run in runs if run.get("gpu")}),
         "host_costs_s": {op: statistics.median(costs_s) for op, costs_s in sorted(by_op.items())},
         "module_call_s": statistics.median(calls_s) if calls_s else None,
     }
@@ -175,11 +175,19 @@ def has_drawn_loads(rows: pd.DataFrame) -> pd.Series[bool]:
     return rows["drawn_load_deviation"].notna()
 
 
+def of_several_gpus(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows sum several boards: whoever learns of one GPU sets them apart."""
+    import pandas as pd
+
+    if "ranks" not in rows:  # a frame kept from before there were any
+        return pd.Series(False, index=rows.index)
+    return rows["ranks"] > 1
+
+
 def _load_collection(folder: Path, name: str) -> pd.DataFrame:
     import pyarrow as pa
 
-    if (folder / MANIFEST).exists():
-        read_manifest(folder)  # refuses a newer schema
+    runs = runs_of(read_manifest(folder)) if (folder / MANIFEST).exists() else []
     path = folder / ROWS_JOURNAL
     try:
         if path.exists():
@@ -187,12 +195,12 @@ def _load_collection(folder: Path, name: str) -> pd.DataFrame:
         else:
             path = folder / ROWS_TABLE
             table = _read_table(path)
-    except (OSError, pa.ArrowException, TypeError) as error:
+    except (OSError, pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise BadDataset(f"Cannot read {path}: {reason}. Restore it, or leave this folder out.") from error
     if table.num_rows == 0:
         raise BadDataset(f"No rows in {path}. Remove this folder, or collect again.")
-    _refuse_bad_numbers(table, path)
+    refuse_bad_rows(table, path, max((run["power_limit_w"] for run in runs if run.get("power_limit_w")), default=None))
     frame = _to_frame(table)
     frame["collection"] = frame["collection"].where(frame["collection"] != "", name)
     return frame
@@ -202,7 +210,10 @@ def _read_table(path: Path) -> Any:
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = parquet.ParquetFile(path).read()
+    file = parquet.ParquetFile(pa.BufferReader(read_table_bytes(path)))
+    if file.metadata.num_rows > _MOST_ROWS:
+        raise BadDataset(f"{path}: {file.metadata.num_rows} rows; at most {_MOST_ROWS} are read.")
+    table = file.read()
     version = int((table.schema.metadata or {}).get(_VERSION_KEY, b"0"))
     unknown = sorted(set(table.column_names) - set(ROW_FIELDS))
     if version > SCHEMA_VERSION or unknown:
@@ -229,28 +240,9 @@ def _to_frame(table: Any) -> pd.DataFrame:
     return frame
 
 
-def _refuse_bad_numbers(table: Any, path: Path) -> None:
-    """On the table, not the frame: pandas cannot tell a missing number (fine) from a stored NaN (an error)."""
-    import numpy as np
-
-    for column in _LABELS:
-        values = table[column].to_numpy().astype(float)
-        missing = table[column].is_null().to_numpy() if column != "duration_s" else np.zeros(len(values), dtype=bool)
-        good = missing | (np.isfinite(values) & (values > 0))
-        if not good.all():
-            first = int(np.argmin(good))
-            raise BadDataset(
-                f"{path}: {column} of case {table['case'][first].as_py()!r} is {values[first]}, expected a positive "
-                f"number ({int((~good).sum())} such rows). Remove them from the journal and write it again."
-            )
-
-
 def _write_table(table: Any, path: Path) -> None:
     from pyarrow import parquet
 
     buffer = io.BytesIO()
     parquet.write_table(table, buffer, compression="zstd")
-    try:
-        replace_file(path, buffer.getvalue())
-    except OSError as error:
-        raise CannotWrite(f"Cannot write {path}: {error.strerror}. The journal beside it is untouched.") from error
+    write_whole(path, buffer.getvalue())

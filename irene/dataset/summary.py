@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irene.dataset.journal import MANIFEST, read_manifest
+from irene.dataset.manifest import MANIFEST, read_manifest, runs_of
 from irene.dataset.store import load_rows
 from irene.dataset.surveys import load_surveys
 from irene.errors import BadDataset, IreneError
@@ -35,7 +35,7 @@ def list_runs(directory: str | Path) -> list[dict[str, Any]]:
     for path in sorted(Path(directory).rglob(MANIFEST)):
         manifest = read_manifest(path.parent)
         name = manifest.get("collection", path.parent.name)
-        for number, run in enumerate(manifest.get("runs", [manifest]), start=1):
+        for number, run in enumerate(runs_of(manifest), start=1):
             found.append({"run": f"{name}/{number}", "collection": name, **{key: run.get(key) for key in _RUN_FIELDS}})
     return sorted(found, key=lambda run: str(run["date"]))
 
@@ -48,7 +48,7 @@ def label_runs(rows: pd.DataFrame, directory: str | Path) -> pd.Series[str]:
     import pandas as pd
 
     names = pd.Series("", index=rows.index, name="run")
-    measured_at = pd.to_datetime(rows["measured_at"], utc=True)
+    measured_at = pd.to_datetime(rows["measured_at"], utc=True, errors="coerce")  # what is no time is before any run
     for run in list_runs(directory):  # oldest first, so that a later run takes over the rows after its start
         begun = measured_at >= pd.Timestamp(run["date"])
         names[begun & (rows["collection"] == run["collection"])] = run["run"]
@@ -154,6 +154,7 @@ def summarise(directory: str | Path) -> str:
         "Kinds of primitives": count_kinds(rows),
         "Module and model cases": count_families(rows),
         "Reference calls": compare_references(rows, runs),
+        "Notes": rows[rows["note"] != ""].groupby(["collection", "note"]).size().reset_index(name="rows"),
         "Surveys": count_surveys(directory),
     }
     return "\n".join(f"## {title}\n\n{to_markdown(table)}" for title, table in sections.items() if len(table))

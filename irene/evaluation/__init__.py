@@ -30,7 +30,7 @@ def evaluate(dataset_dir: str | Path, seed: int = 0, *, reserve: bool = False) -
 
 
 def judge_dataset(
-    dataset_dir: str | Path, seed: int = 0, *, reserve: bool = False, fit: Fit | None = None, jobs: int = 2,
+    dataset_dir: str | Path, seed: int = 0, *, reserve: bool = False, fit: Fit | None = None, jobs: int | None = None,
     site_folds: int = 5,
 ) -> pd.DataFrame:  # fmt: skip
     """The judged cases behind `evaluate`: measured beside predicted, one row a case (`judge`, `cross_validate`).
@@ -41,25 +41,28 @@ def judge_dataset(
 
 
 def judge_seeds(
-    dataset_dir: str | Path, seeds: Sequence[int], *, reserve: bool = False, fit: Fit | None = None, jobs: int = 2,
-    site_folds: int = 5, keep: Path | None = None,
+    dataset_dir: str | Path, seeds: Sequence[int], *, reserve: bool = False, fit: Fit | None = None,
+    jobs: int | None = None, site_folds: int = 5, keep: Path | None = None,
 ) -> dict[int, pd.DataFrame]:  # fmt: skip
     """As `judge_dataset`, for several seeds at once: by seed the judged cases.
 
     `fit` makes a predictor from rows and a seed, and from the survey where there is one (by default the one of
-    `irene.predictor.training`). `jobs` processes work side by side. Without `site_folds` no sites are held out.
+    `irene.predictor.training`). `jobs` processes work side by side, by default one a core. Without `site_folds` no
+    sites are held out.
     A folder `keep` holds what was judged so far, for a run that is stopped and started again.
     """
-    from irene.dataset.store import load_rows
+    from irene.dataset.row_devices import find_device
+    from irene.dataset.store import load_rows, of_several_gpus
     from irene.dataset.summary import label_runs
     from irene.evaluation.cross_validation import cross_validate
     from irene.evaluation.noise import attach_noise
-    from irene.hardware.spec import load_device
-    from irene.leaves.survey import gather_survey
+    from irene.leaves.survey_prior import gather_survey
 
     rows = load_rows(dataset_dir)
+    several = of_several_gpus(rows)
+    rows = rows[~several].reset_index(drop=True) if several.any() else rows  # judged on their own
     runs = label_runs(rows, dataset_dir)
-    survey = gather_survey(dataset_dir, rows, load_device("h200"), jobs)
+    survey = gather_survey(dataset_dir, rows, find_device(rows))
     judged = cross_validate(
         rows, seeds, fit=fit, reserve=reserve, site_folds=site_folds, jobs=jobs, survey=survey, keep=keep
     )

@@ -1,7 +1,7 @@
-"""What is to be beaten: power cap x roofline time, and energy proportional to FLOP. The plain sum of leaves needs a
-predictor: `judge` asks it.
+"""What is to be beaten: power cap x roofline time, and energy proportional to FLOP.
 
-Frames carry `flop` and `roofline_s` per call beside the columns of `Row`, as `count_case_work` adds them.
+The plain sum of leaves needs a predictor: `judge` asks it. Frames carry `flop` and `roofline_s` per call beside the
+columns of `Row`, as `count_case_work` adds them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from irene.arrays import FloatArray
 from irene.errors import BadDataset
 from irene.hardware.roofline import roofline_s
 from irene.hardware.spec import DeviceSpec
@@ -22,7 +22,7 @@ from irene.predictor.training_data import read_tree
 from irene.primitives.call import read_signature
 from irene.primitives.work import count_work
 
-Floats = npt.NDArray[np.float64]
+Floats = FloatArray
 
 
 def count_case_work(rows: pd.DataFrame, spec: DeviceSpec) -> pd.DataFrame:

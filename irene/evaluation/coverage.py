@@ -29,9 +29,9 @@ def tabulate_coverage(judged: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     the predicted energy (lower is better, at equal coverage). The regime 'all' pools GPU-bound and host-bound. Eager
     work is given so, captured work as one.
     """
-    wholes = judged[(judged["held_out"] == "family") & (judged["level"] != "primitive")]
+    trees = judged[(judged["held_out"] == "family") & (judged["level"] != "primitive")]
     rows = []
-    for level, execution, regime, cases in _groups(wholes):
+    for level, execution, regime, cases in _groups(trees):
         half_j = (cases["high_j"] - cases["low_j"]) / 2
         rows.append({
             "level": level, "execution": execution, "regime": regime, "cases": len(cases),
@@ -54,12 +54,12 @@ def bootstrap_coverage_error_pct(cases: pd.DataFrame, seed: int = 0) -> float:
     return float((100 * hits / sizes).std())
 
 
-def _groups(wholes: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
-    regimes = wholes["gpu_utilization_pct"].astype(float).map(regime_of)
+def _groups(trees: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    regimes = trees["gpu_utilization_pct"].astype(float).map(regime_of)
     for level in ("model", "module"):
         for execution, shown in (("eager", (EVERY, GPU_BOUND, HOST_BOUND)), ("cuda_graph", (EVERY,))):
             for regime in shown:
-                here = (wholes["level"] == level) & (wholes["execution"] == execution)
-                cases = wholes[here if regime == EVERY else here & (regimes == regime)]
+                here = (trees["level"] == level) & (trees["execution"] == execution)
+                cases = trees[here if regime == EVERY else here & (regimes == regime)]
                 if not cases.empty:
                     yield level, execution, regime, cases

@@ -24,6 +24,7 @@ from irene.evaluation.metrics import (
     worst_ape_pct,
 )
 from irene.evaluation.noise import GPU_BOUND, HOST_BOUND, UNKNOWN, regime_of
+from irene.model_tree.workload import EXECUTIONS
 
 WATCHED = "energy, run watched"
 # What was measured and what is predicted of each quantity.
@@ -52,7 +53,6 @@ BORDER = "border 70-95 %"
 ALL, LONG = "all", "above 20 us"
 LONG_FROM_S = 20e-6
 _LEVELS = ("primitive", "module", "model")
-_EXECUTIONS = ("eager", "cuda_graph")
 _KEYS = ("held_out", "level", "part", "quantity", "execution", "regime")
 _TITLES = {
     **{key: key.replace("_", " ") for key in _KEYS}, "cases": "cases", "families": "families",
@@ -127,7 +127,7 @@ def _tree_groups(cases: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.D
     regimes = utilization_pct.map(regime_of)
     border = utilization_pct.between(*BORDER_PCT)
     for quantity in ("energy", WATCHED, "time"):
-        for execution in sorted(cases["execution"].unique(), key=_EXECUTIONS.index):
+        for execution in sorted(cases["execution"].unique(), key=EXECUTIONS.index):
             for regime in (GPU_BOUND, HOST_BOUND, UNKNOWN, BORDER):
                 here = cases[(cases["execution"] == execution) & (border if regime == BORDER else regimes == regime)]
                 if quantity == WATCHED:  # not every run was

@@ -1,4 +1,4 @@
-"""Held-out predictions of every measured case, kept in a file: several experiments judge by the same folds.
+"""For experiments: held-out predictions of every measured case, kept in a file, so that several use the same folds.
 
 A fold is a fit of minutes, and there are as many as families. The file says what it was made from, rows and code;
 where either has changed since, the folds are run again.
@@ -10,7 +10,6 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import irene
 from irene.evaluation import judge_dataset
 
 if TYPE_CHECKING:
@@ -21,7 +20,9 @@ _ROOMS = ("dataset", "evaluation", "hardware", "leaves", "model_tree", "predicto
 _BUNDLES = "bundles"
 
 
-def load_held_out(dataset_dir: str | Path, cases_file: str | Path, seed: int = 0, jobs: int = 2) -> pd.DataFrame:
+def load_held_out(
+    dataset_dir: str | Path, cases_file: str | Path, seed: int = 0, jobs: int | None = None
+) -> pd.DataFrame:
     """Judged cases of leave-one-family-out: the columns of `judge`, with `family`, and noise as `attach_noise` adds it.
 
     They are read from `cases_file` (Parquet) if that was made from the same rows by the same code with the same seed,
@@ -56,7 +57,7 @@ def save_held_out(judged: pd.DataFrame, dataset_dir: str | Path, cases_file: str
 
 def stamp_inputs(dataset_dir: str | Path, seed: int = 0) -> str:
     """A digest of the seed, of the rows, and of the code that turns them into predictions."""
-    house = Path(irene.__file__).parent
+    house = Path(__file__).parents[1]
     code = [path for room in _ROOMS for path in sorted((house / room).rglob("*")) if _BUNDLES not in path.parts]
     digest = hashlib.sha256(str(seed).encode())
     for path in [*code, *sorted(Path(dataset_dir).rglob("*"))]:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from irene.arrays import FloatArray
 from irene.dataset.store import label_cases
 from irene.evaluation.baselines import count_case_work, fit_flop_proportional, power_cap_roofline_j
 from irene.hardware.spec import DeviceSpec
@@ -23,7 +23,7 @@ from irene.predictor.training_data import median_run, read_tree
 from irene.primitives.call import Call, read_signature
 from irene.primitives.kinds import kind_of, launches_kernel
 
-Floats = npt.NDArray[np.float64]
+Floats = FloatArray
 _MEASURED = (
     "energy_j", "duration_s", "power_w", "gpu_utilization_pct", "sm_clock_hz", "busy_experts_pct",
     "expert_load_deviation",

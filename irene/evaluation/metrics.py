@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-Floats = npt.NDArray[np.float64]
+from irene.arrays import FloatArray
+
+Floats = FloatArray
 
 
 def absolute_percentage_errors(measured: npt.ArrayLike, predicted: npt.ArrayLike) -> Floats:
@@ -52,6 +54,7 @@ def mape_pct(errors_pct: npt.ArrayLike) -> float:
 
 
 def median_ape_pct(errors_pct: npt.ArrayLike) -> float:
+    """Half of the cases are at most this wrong."""
     return float(np.median(_some(errors_pct)))
 
 
@@ -61,6 +64,7 @@ def p90_ape_pct(errors_pct: npt.ArrayLike) -> float:
 
 
 def worst_ape_pct(errors_pct: npt.ArrayLike) -> float:
+    """The error of the worst case."""
     return float(_some(errors_pct).max())
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irene.account import GPU_BOUND_FROM_PCT
 from irene.dataset.store import has_drawn_loads
 from irene.evaluation.metrics import median_ape_pct, worst_ape_pct
 
-GPU_BOUND_FROM_PCT = 85.0
 GPU_BOUND, HOST_BOUND, UNKNOWN = "GPU-bound", "host-bound", "not measured"
 SAME_CARD, OTHER_CARD = "repeats on one card", "one call on several cards"
 _TEXTS = ("model", "path", "task", "dtype", "execution", "weights", "signature")

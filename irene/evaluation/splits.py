@@ -11,16 +11,16 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from irene.dataset.families import GRID, reserved_families
+from irene.arrays import BoolArray
+from irene.dataset.families import RANDOM_SHAPES, reserved_families
 from irene.dataset.store import has_drawn_loads
 from irene.errors import BadDataset, BadInput
 from irene.primitives.call import read_signature
 from irene.primitives.sites import Site, site_of_call
 
-Mask: TypeAlias = npt.NDArray[np.bool_]
+Mask: TypeAlias = BoolArray
 T = TypeVar("T")
 
 
@@ -33,14 +33,14 @@ class Fold(NamedTuple):
 
 
 def leave_one_family_out(
-    rows: pd.DataFrame, families: Sequence[str] | None = None, *, grid_trains: bool = True
+    rows: pd.DataFrame, families: Sequence[str] | None = None, *, random_trains: bool = True
 ) -> Iterator[Fold]:
     """One fold a family: train without every row whose signature only that family has, test on exactly those.
 
     A signature's families are those of all rows that carry it. Signatures that a training family has too stay in
     training and are not judged: predicting them would be looking them up. Reserved families count as no training
-    family, and their own rows are in neither mask. The plan's grid counts as a training family, since its points are
-    in every training set by design; `grid_trains=False` removes its points too where they hit a held-out signature.
+    family, and their own rows are in neither mask. Random shapes count as a training family, since they are
+    in every training set by design; `random_trains=False` removes them too where they hit a held-out signature.
     `families` are by default all that the rows name, but for the reserved; those without own rows yield no fold.
 
     Raises `BadInput` for a reserved or absent family, `BadDataset` for rows that name no family.
@@ -48,48 +48,31 @@ def leave_one_family_out(
     sets = _family_sets(rows)
     reserved = reserved_families()
     judgeable = (found for found, apart in zip(sets, _is_apart(rows), strict=True) if not apart)
-    present = sorted(frozenset().union(*judgeable) - reserved - {GRID})
+    present = sorted(frozenset().union(*judgeable) - reserved - {RANDOM_SHAPES})
     for family in present if families is None else families:
         if family in reserved:
             raise BadInput(f"Family {family!r} is reserved: it is judged once per release, by leave_reserve_out.")
         if family not in present:
             raise BadInput(f"No rows of family {family!r}; there are {', '.join(present) or 'none'}.")
-        fold = _hold_out(rows, sets, {family}, reserved, grid_trains)
+        fold = _hold_out(rows, sets, {family}, reserved, random_trains)
         if fold.test.any():
             yield fold
 
 
-def leave_reserve_out(rows: pd.DataFrame, *, grid_trains: bool = True) -> Iterator[Fold]:
+def leave_reserve_out(rows: pd.DataFrame, *, random_trains: bool = True) -> Iterator[Fold]:
     """One fold a reserved family, all of them kept out of training: for the one judgement of a release."""
     sets = _family_sets(rows)
     reserved = reserved_families()
     for family in sorted(reserved):
-        fold = _hold_out(rows, sets, {family}, reserved - {family}, grid_trains)
+        fold = _hold_out(rows, sets, {family}, reserved - {family}, random_trains)
         if fold.test.any():
-            yield fold
-
-
-def inner_family_folds(rows: pd.DataFrame, outer: Fold, folds: int = 4, seed: int = 0) -> Iterator[Fold]:
-    """Folds for choices and calibration inside `outer.train`: its families dealt at random into `folds` groups.
-
-    The family that `outer` holds out counts as no training family here, so that nothing about it leaks into a choice.
-    Groups without own rows yield no fold. Masks are aligned with `rows`, and lie inside `outer.train`.
-    """
-    sets = _family_sets(rows)
-    held_back = reserved_families() | set(outer.name.split(","))
-    families = sorted(frozenset().union(*(s for s, used in zip(sets, outer.train, strict=True) if used)) - held_back)
-    families = [family for family in families if family != GRID]
-    for group in _deal(families, folds, np.random.default_rng(seed)):
-        fold = _hold_out(rows, sets, set(group), held_back, True)
-        fold = Fold(fold.name, fold.train & outer.train, fold.test & outer.train)
-        if fold.test.any() and fold.train.any():
             yield fold
 
 
 def leave_sites_out(rows: pd.DataFrame, folds: int = 5, seed: int = 0, within: Mask | None = None) -> Iterator[Fold]:
     """`folds` folds over primitive rows, whole sites (`site_of`) held out; every site is judged in exactly one.
 
-    Sites are dealt per kind of site (products, attention, each other op), so that each fold has some of each. Rows of
+    Sites are divided per kind of site (products, attention, each other op), so that each fold has some of each. Rows of
     modules and models, reference calls, replays with drawn loads and signatures that only reserved families have are in
     neither mask. `within` restricts both masks: pass an outer fold's `train` to make choices inside it.
     """
@@ -109,7 +92,7 @@ def leave_sites_out(rows: pd.DataFrame, folds: int = 5, seed: int = 0, within: M
     generator = np.random.default_rng(seed)
     held: list[set[Site]] = [set() for _ in range(folds)]
     for number, sites in enumerate(by_kind.values()):
-        for place, group in enumerate(_deal(sites, folds, generator)):
+        for place, group in enumerate(_divide(sites, folds, generator)):
             held[(place + number) % folds].update(group)  # turned, so that single sites do not all meet in fold 0
     for number, sites_out in enumerate(held):
         hit = np.array([known.get(s) in sites_out for s in rows["signature"]], dtype=bool)
@@ -125,22 +108,20 @@ def site_of(signature: str) -> Site:
     """
     try:
         call = read_signature(signature)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadDataset(
-            f"Not the signature of a call: {signature[:80]!r} ({error!r}). Collect that row again."
-        ) from error
+    except BadInput as error:
+        raise BadDataset(f"Not the signature of a call: {error} Collect that row again.") from None
     return site_of_call(call)
 
 
 def _hold_out(
-    rows: pd.DataFrame, sets: Sequence[frozenset[str]], held: set[str], held_back: Collection[str], grid_trains: bool
+    rows: pd.DataFrame, sets: Sequence[frozenset[str]], held: set[str], held_back: Collection[str], random_trains: bool
 ) -> Fold:
     away = held.union(held_back)
     test, train = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
     for number, families in enumerate(sets):
         teachers = families - away
-        if not grid_trains and families & away:
-            teachers -= {GRID}
+        if not random_trains and families & away:
+            teachers -= {RANDOM_SHAPES}
         train[number] = bool(teachers)
         test[number] = bool(families & held) and not teachers
     usable = ~_is_apart(rows)
@@ -165,11 +146,13 @@ def _family_sets(rows: pd.DataFrame) -> list[frozenset[str]]:
 
 
 def _is_apart(rows: pd.DataFrame) -> Mask:
-    """Rows that neither teach nor are judged: reference calls, and replays with drawn loads."""
-    return rows["reference"].to_numpy(dtype=bool) | has_drawn_loads(rows).to_numpy(dtype=bool)
+    """Rows that neither teach nor are judged: reference calls, replays with drawn loads, and (not yet) generations."""
+    apart = rows["reference"].to_numpy(dtype=bool) | has_drawn_loads(rows).to_numpy(dtype=bool)
+    generations: Mask = rows["level"].isin(["generation", "decode_step"]).to_numpy(dtype=bool)
+    return apart | generations
 
 
-def _deal(items: Sequence[T], groups: int, generator: np.random.Generator) -> list[list[T]]:
+def _divide(items: Sequence[T], groups: int, generator: np.random.Generator) -> list[list[T]]:
     if groups < 2:
         raise ValueError(f"expected at least 2 folds, got {groups}")
     order = generator.permutation(len(items))

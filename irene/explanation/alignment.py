@@ -1,4 +1,4 @@
-"""Which part of one model stands against which of another, and what each has in the difference."""
+"""Which segment of one model stands against which of another, and what each has in the difference."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from irene.explanation.comparison import Contribution
-from irene.explanation.parts import Part, cut_into_parts
 from irene.explanation.roles import ROLES, roles_of_nodes
+from irene.explanation.segments import Segment, cut_into_segments
 from irene.predictor.prediction import Prediction
 
 
 def compare_layers(base: Prediction, other: Prediction) -> tuple[Contribution, ...]:
-    """What each part has in the difference, in call order of the base; sums to other - base.
+    """What each segment has in the difference, in call order of the base; sums to other - base.
 
     Parts of the same path stand against each other; then layers of the same place in stacks of the same name; then what
     has the same role, summed. The rest is alone on its side.
     """
-    left, right = list(cut_into_parts(base.flat)), list(cut_into_parts(other.flat))
-    pairs: list[tuple[str, str, list[Part], list[Part]]] = []
-    by_label = {part.label: part for part in right}
-    for part in left:
-        match = by_label.get(part.label)
+    left, right = list(cut_into_segments(base.flat)), list(cut_into_segments(other.flat))
+    pairs: list[tuple[str, str, list[Segment], list[Segment]]] = []
+    by_label = {segment.label: segment for segment in right}
+    for segment in left:
+        match = by_label.get(segment.label)
         if match is not None:
-            pairs.append((part.label, "path", [part], [match]))
+            pairs.append((segment.label, "path", [segment], [match]))
     matched = {label for label, *_ in pairs}
-    left = [part for part in left if part.label not in matched]
-    right = [part for part in right if part.label not in matched]
+    left = [segment for segment in left if segment.label not in matched]
+    right = [segment for segment in right if segment.label not in matched]
 
-    places = {(part.stack, part.position): part for part in right if part.stack}
-    for part in [part for part in left if part.stack]:
-        match = places.get((part.stack, part.position))
+    places = {(segment.stack, segment.position): segment for segment in right if segment.stack}
+    for segment in [segment for segment in left if segment.stack]:
+        match = places.get((segment.stack, segment.position))
         if match is not None:
-            pairs.append((f"{part.stack} {part.position}", "position", [part], [match]))
-            left.remove(part)
+            pairs.append((f"{segment.stack} {segment.position}", "position", [segment], [match]))
+            left.remove(segment)
             right.remove(match)
 
     for role in ROLES:
-        ours, theirs = ([p for p in parts if p.role == role and not p.stack] for parts in (left, right))
+        ours, theirs = ([p for p in segments if p.role == role and not p.stack] for segments in (left, right))
         if ours and theirs:
             pairs.append((role, "role", ours, theirs))
             left, right = [p for p in left if p not in ours], [p for p in right if p not in theirs]
-    pairs += [(part.label, "alone", [part], []) for part in left]
-    pairs += [(part.label, "alone", [], [part]) for part in right]
+    pairs += [(segment.label, "alone", [segment], []) for segment in left]
+    pairs += [(segment.label, "alone", [], [segment]) for segment in right]
 
-    order = {part.label: place for place, part in enumerate(cut_into_parts(base.flat))}
+    order = {segment.label: place for place, segment in enumerate(cut_into_segments(base.flat))}
     pairs.sort(key=lambda pair: order[pair[2][0].label] if pair[2] else len(order))  # stable: the other's own go last
     return tuple(_contribute(label, how, base, ours, other, theirs) for label, how, ours, theirs in pairs)
 
@@ -65,17 +65,17 @@ def sum_roles(prediction: Prediction) -> dict[str, float]:
     flat, roles = prediction.flat, roles_of_nodes(prediction.flat)
     joules: dict[str, float] = {}
     for index in flat.leaf_index:
-        joules[roles[index]] = joules.get(roles[index], 0.0) + float(prediction.values.energy_j[index])
+        joules[roles[index]] = joules.get(roles[index], 0.0) + float(prediction.summed.energy_j[index])
     return joules
 
 
 def _contribute(
-    label: str, how: str, base: Prediction, ours: Sequence[Part], other: Prediction, theirs: Sequence[Part]
+    label: str, how: str, base: Prediction, ours: Sequence[Segment], other: Prediction, theirs: Sequence[Segment]
 ) -> Contribution:
     base_j, other_j = _sum(base, ours), _sum(other, theirs)
     return Contribution(label, how, base_j, other_j, (other_j or 0.0) - (base_j or 0.0))
 
 
-def _sum(prediction: Prediction, parts: Iterable[Part]) -> float | None:
-    indices = [index for part in parts for index in part.indices]
-    return float(np.sum(prediction.values.energy_j[indices])) if indices else None
+def _sum(prediction: Prediction, segments: Iterable[Segment]) -> float | None:
+    indices = [index for segment in segments for index in segment.indices]
+    return float(np.sum(prediction.summed.energy_j[indices])) if indices else None

@@ -5,29 +5,72 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 from irene.errors import BadInput
 from irene.explanation.alignment import compare_layers, compare_roles
 from irene.explanation.comparison import Comparison, Difference, Entry
 from irene.explanation.shared_errors import SharedErrors, load_shared_errors, spread_between
-from irene.model_tree.tree import Workload
+from irene.hardware.devices import DEFAULT_DEVICE
+from irene.model_tree.workload import Workload
+from irene.predictor import predict
 from irene.predictor.prediction import Prediction
+from irene.predictor.predictor import Predictor
+from irene.predictor.reading import read_model
 
 
-def compare(predictions: Mapping[str, Prediction], *, shared_errors: SharedErrors | None = None) -> Comparison:
-    """Compare named predictions; the first is the base.
+def compare(
+    models: Mapping[str, Any],
+    *,
+    batch_size: int = 1,
+    seq_len: int | None = None,
+    decoder_seq_len: int | None = None,
+    dtype: Any = None,
+    device: str = DEFAULT_DEVICE,
+    task: str = "base",
+    execution: str = "eager",
+    new_tokens: int = 0,
+    images: int | None = None,
+    context_len: int = 0,
+    cache: str = "dynamic",
+    cache_len: int | None = None,
+    gpus: int = 1,
+    expert_routing: Any = "balanced",
+    dequantized: bool = False,
+    predictor: str | Path | Predictor | None = None,
+    shared_errors: SharedErrors | None = None,
+) -> Comparison:
+    """Compare named models; the first is the base.
 
-    `shared_errors` says how errors of two predictions go together; by default what comes with irene for the device.
-    Raises BadInput for fewer than two, and for a generation beside a forward pass.
+    A value is a `Prediction`, which is taken as it is, or a model as `irene.predict` takes it (a name, a config, a
+    module's saved tree), which is predicted for the workload that the keywords say. `shared_errors` says how errors of
+    two predictions go together; by default what comes with irene for the device. Raises BadInput for fewer than two,
+    and for a generation beside a forward pass.
 
-    >>> import irene
-    >>> small, wide = (irene.predict(name, batch_size=32, seq_len=128) for name in ("bert-tiny", "bert-base-uncased"))
-    >>> comparison = compare({"small": small, "wide": wide})
+    >>> comparison = compare({"small": "bert-tiny", "wide": "bert-base-uncased"}, batch_size=32, seq_len=128)
     >>> comparison.ranking, comparison.difference("small", "wide").is_significant
     (('small', 'wide'), True)
     """
-    if len(predictions) < 2:
-        raise BadInput(f"A comparison needs two predictions or more, got {len(predictions)}.")
+    if len(models) < 2:
+        raise BadInput(f"A comparison needs two predictions or more, got {len(models)}.")
+
+    def predicted(model: Any) -> Prediction:
+        found = read_model(model)
+        if isinstance(found, Prediction):
+            return found
+        return predict(
+            found, batch_size=batch_size, seq_len=seq_len, decoder_seq_len=decoder_seq_len, dtype=dtype, device=device,
+            task=task, execution=execution, new_tokens=new_tokens, images=images, context_len=context_len, cache=cache,
+            cache_len=cache_len, gpus=gpus, expert_routing=expert_routing, dequantized=dequantized,
+            predictor=predictor,
+        )  # fmt: skip
+
+    return compare_predictions({name: predicted(model) for name, model in models.items()}, shared_errors)
+
+
+def compare_predictions(predictions: Mapping[str, Prediction], shared_errors: SharedErrors | None = None) -> Comparison:
+    """Compare two named predictions or more; the first is the base."""
     _refuse_unlike(predictions)
     entries = tuple(_describe(name, prediction) for name, prediction in predictions.items())
     differences = tuple(
@@ -36,7 +79,7 @@ def compare(predictions: Mapping[str, Prediction], *, shared_errors: SharedError
     )
     ranked_by = _choose_measure(entries)
     ranking = tuple(entry.name for entry in sorted(entries, key=lambda entry: float(getattr(entry, ranked_by))))
-    return Comparison(entries, differences, ranking, ranked_by, tuple(_note(entries, differences)))
+    return Comparison(entries, differences, ranking, ranked_by, tuple(_note(entries, predictions)))
 
 
 def difference_of(
@@ -129,8 +172,10 @@ def _token_factor(base: Workload, other: Workload) -> float | None:
     return ours / theirs if ours and theirs else None
 
 
-def _note(entries: tuple[Entry, ...], differences: tuple[Difference, ...]) -> list[str]:
-    notes = []
+def _note(entries: tuple[Entry, ...], predictions: Mapping[str, Prediction]) -> list[str]:
+    noted = {name: prediction.tree.notes for name, prediction in predictions.items()}
+    shared = [note for note in next(iter(noted.values())) if all(note in others for others in noted.values())]
+    notes = [*shared, *(f"{name}: {note}" for name in noted for note in noted[name] if note not in shared)]
     if len({entry.workload.task for entry in entries}) > 1:
         notes.append("The tasks differ: so do the heads that are counted.")
     if len({entry.predictor for entry in entries}) > 1:

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from irene.errors import UnknownName
-from irene.model_tree.tree import Workload
+from irene.model_tree.workload import Workload
+from irene.showing import Shown
+from irene.units import format_quantity
 
 SCHEMA_VERSION = 1
 
@@ -79,7 +81,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Shown):
     """Two or more predictions side by side.
 
     `entries` are in the order in which they were given; the first is the base. `differences` has every pair, an earlier
@@ -92,6 +94,10 @@ class Comparison:
     ranking: tuple[str, ...]
     ranked_by: str
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        entries = ", ".join(f"{entry.name} {format_quantity(entry.energy_j, 'J')}" for entry in self.entries)
+        return f"<Comparison {entries}; least: {self.ranking[0]}>"
 
     @property
     def base(self) -> Entry:
@@ -113,5 +119,5 @@ class Comparison:
         raise UnknownName("pair", f"{base} and {other}", pairs)
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `irene compare --format json` prints; README describes it."""
+        """The object that `irene compare --format json` prints; docs/json.md describes it."""
         return {"schema_version": SCHEMA_VERSION, **asdict(self)}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from irene.errors import BadInput
 from irene.explanation.comparing import count_tokens
 from irene.explanation.explanation import Counterfactual
 from irene.explanation.shared_errors import SharedErrors, spread_between
-from irene.model_tree.tree import ModelTree, Workload
+from irene.model_tree.tree import ModelTree
+from irene.model_tree.workload import Workload
 from irene.predictor.prediction import Prediction
 from irene.primitives.kinds import kind_of
+from irene.tracing.known_trees import choose_dtype, trace_or_find
+from irene.tracing.sources import NamedConfig
 
 Ask = Callable[[Any], Prediction]
 """A tree -> its prediction."""
@@ -38,8 +41,8 @@ def ask_all(
 ) -> tuple[tuple[Counterfactual, ...], tuple[str, ...]]:
     """Every counterfactual that applies, and for the others lines that say why not, one a reason.
 
-    `model` is what `base` was traced from (a name, a path or a config), or `None` where that is not known: a saved tree
-    and a module with example inputs can only change their execution. Changes that cannot be traced are among the lines.
+    `model` is the config that `base` was traced from, or `None` where that is not known: a saved tree and a module with
+    example inputs can only change their execution. Changes that cannot be traced are among the lines.
     """
     found: list[Counterfactual] = []
     refused: dict[str, list[str]] = {}
@@ -58,8 +61,8 @@ def list_changes(base: Prediction) -> Iterator[Change]:
     work = base.tree.workload
     other = "cuda_graph" if work.execution == "eager" else "eager"
     yield Change("execution", f"{other} instead of {work.execution}", replace(work, execution=other))
-    dtype = _OTHER_DTYPE[work.dtype]
-    yield Change("dtype", f"{dtype} instead of {work.dtype}", replace(work, dtype=dtype))
+    if dtype := _OTHER_DTYPE.get(work.dtype):  # a module may be of another one
+        yield Change("dtype", f"{dtype} instead of {work.dtype}", replace(work, dtype=dtype))
     sizes = [work.batch_size * 2, *([work.batch_size // 2] if work.batch_size > 1 else [])]
     for size in sizes:
         yield Change("batch_size", f"batch {size} instead of {work.batch_size}", replace(work, batch_size=size))
@@ -101,19 +104,16 @@ def judge_change(
 
 
 def _retrace(base: Prediction, model: Any, change: Change) -> ModelTree:
+    if base.generation is not None:
+        raise BadInput("is asked of one pass, not of a generation; 'irene compare' sets two of those side by side.")
     if change.aspect == "execution":
         return base.tree.with_workload(execution=change.workload.execution)
     if model is None:
         raise BadInput("needs the model again: give its name or config, not a saved tree, a prediction or a module.")
-    from irene.tracing import trace  # torch: only where something has to be traced again
-
+    choose_dtype(model, change.workload.dtype)  # a module has its own
     if change.attention:
         model = _with_attention(model, change.attention)
-    work = change.workload
-    tree = trace(
-        model, task=work.task, batch_size=work.batch_size, seq_len=work.seq_len, decoder_seq_len=work.decoder_seq_len,
-        dtype=work.dtype, execution=work.execution, new_tokens=work.new_tokens,
-    )  # fmt: skip
+    tree = trace_or_find(model, change.workload)
     if change.attention and tree.root == base.tree.root:
         raise BadInput(f"its attention is {change.attention!r} already, or it has no other.")
     return replace(tree, model=base.tree.model)
@@ -121,8 +121,14 @@ def _retrace(base: Prediction, model: Any, change: Change) -> ModelTree:
 
 def _with_attention(model: Any, implementation: str) -> Any:
     """The config of a model with another attention implementation."""
-    from irene.tracing.sources import load_config
+    if not isinstance(model, NamedConfig) and not hasattr(model, "model_type"):
+        raise BadInput("needs the config of the model: a module has its attention already.")
 
-    config = load_config(str(model)) if isinstance(model, str | Path) else copy.deepcopy(model)
-    config._attn_implementation = implementation
-    return config
+    def change() -> Any:
+        config = copy.deepcopy(model.config if isinstance(model, NamedConfig) else model)
+        config._attn_implementation = implementation
+        return config
+
+    if not isinstance(model, NamedConfig):
+        return change()
+    return replace(model, make=change, content=model.content and json.dumps([model.content, implementation]))

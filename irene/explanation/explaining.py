@@ -11,12 +11,13 @@ from irene.explanation.counterfactuals import ask_all
 from irene.explanation.explanation import Explanation
 from irene.explanation.portions import describe_whole, kinds_of, layers_of, nodes_at_depth, ridge_of
 from irene.explanation.shared_errors import wait_share
-from irene.hardware.spec import load_device
-from irene.model_tree.serialization import is_saved_tree
+from irene.garbage import without_collections
+from irene.hardware.devices import DEFAULT_DEVICE, load_device
 from irene.model_tree.tree import ModelTree
 from irene.predictor import predict
 from irene.predictor.prediction import Prediction
 from irene.predictor.predictor import Predictor
+from irene.predictor.reading import read_model
 
 DEPTH = 3
 
@@ -26,13 +27,22 @@ def explain(
     example_inputs: Any = None,
     *,
     batch_size: int = 1,
-    seq_len: int | None = 128,
+    seq_len: int | None = None,
     decoder_seq_len: int | None = None,
-    dtype: str = "bfloat16",
-    device: str = "h200",
+    dtype: Any = None,
+    device: str = DEFAULT_DEVICE,
+    sm_clock_hz: float | None = None,
+    card_factor: float = 1.0,
     task: str = "base",
     execution: str = "eager",
     new_tokens: int = 0,
+    images: int | None = None,
+    context_len: int = 0,
+    cache: str = "dynamic",
+    cache_len: int | None = None,
+    gpus: int = 1,
+    expert_routing: Any = "balanced",
+    dequantized: bool = False,
     predictor: str | Path | Predictor | None = None,
     depth: int = DEPTH,
     unfold: bool = False,
@@ -50,18 +60,24 @@ def explain(
     """
     if depth < 0:
         raise BadInput(f"depth must be at least 0, got {depth}.")
+    model = read_model(model)
     if isinstance(model, Prediction):
         return explain_prediction(model, depth=depth, unfold=unfold)
+    board: dict[str, Any] = {"device": device, "sm_clock_hz": sm_clock_hz, "card_factor": card_factor}
     base = predict(
         model, example_inputs, batch_size=batch_size, seq_len=seq_len, decoder_seq_len=decoder_seq_len, dtype=dtype,
-        device=device, task=task, execution=execution, new_tokens=new_tokens, predictor=predictor,
+        task=task, execution=execution, new_tokens=new_tokens, images=images,
+        context_len=context_len, cache=cache, cache_len=cache_len, gpus=gpus, expert_routing=expert_routing,
+        dequantized=dequantized, predictor=predictor, **board,
     )  # fmt: skip
-    is_tree = isinstance(model, ModelTree) or (isinstance(model, str | Path) and is_saved_tree(model))
-    again = None if is_tree or example_inputs is not None else model
-    explanation = explain_prediction(base, depth=depth, unfold=unfold)
-    if not counterfactuals:
-        return explanation
-    found, not_asked = ask_all(base, again, lambda tree: predict(tree, device=device, predictor=predictor))
+    again = None if isinstance(model, ModelTree) or example_inputs is not None else model
+    with without_collections():
+        explanation = explain_prediction(base, depth=depth, unfold=unfold)
+        if not counterfactuals:
+            return explanation
+        found, not_asked = ask_all(
+            base, again, lambda tree: predict(tree, dequantized=dequantized, predictor=predictor, **board)
+        )
     return replace(explanation, counterfactuals=found, not_asked=not_asked)
 
 
@@ -83,4 +99,5 @@ def explain_prediction(prediction: Prediction, *, depth: int = DEPTH, unfold: bo
         layers=layers_of(prediction, unfold=unfold),
         kinds=kinds_of(prediction),
         counterfactuals=(),
+        notes=prediction.tree.notes,
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from irene.model_tree.tree import Workload
+from irene.model_tree.workload import Workload, describe_workload
+from irene.showing import Shown
+from irene.units import format_quantity
 
 SCHEMA_VERSION = 1
 
@@ -60,12 +62,13 @@ class Counterfactual:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Shown):
     """Why a prediction is what it is.
 
     `whole` is the model; `nodes` its calls at `depth`, `layers` its parts in call order, `kinds` its primitives by
     kind: each of the three sums to the whole, `nodes` and `kinds` with the most energy first. `wait_share` is the share
-    of the time in which the GPU waits for the host. `not_asked` says which counterfactuals do not apply, and why.
+    of the time in which the GPU waits for the host. `not_asked` says which counterfactuals do not apply, and why;
+    `notes` what was assumed.
     """
 
     model: str
@@ -83,7 +86,12 @@ class Explanation:
     kinds: tuple[Portion, ...]
     counterfactuals: tuple[Counterfactual, ...]
     not_asked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        work, energy = describe_workload(self.workload), format_quantity(self.whole.energy_j, "J")
+        return f"<Explanation {self.model} ({work}) on {self.device}: {energy}, {self.whole.bound or 'no bound'}>"
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `irene explain --format json` prints; README describes it."""
+        """The object that `irene explain --format json` prints; docs/json.md describes it."""
         return {"schema_version": SCHEMA_VERSION, **asdict(self)}

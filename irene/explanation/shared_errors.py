@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from irene.account import name_regime
 from irene.errors import BadInput
-from irene.hardware.spec import load_device
-from irene.predictor.intervals import conformal_half_width
-from irene.predictor.placement import HOST_BOUND_SHARE
+from irene.files import write_whole
+from irene.hardware.devices import load_device
+from irene.hardware.spec import DeviceSpec
+from irene.predictor.intervals import FALLBACK_FACTOR, conformal_half_width
 from irene.predictor.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -79,10 +81,7 @@ def likeness(architectures: tuple[str, str], regimes: tuple[str, str], devices: 
 
 def regime_of_prediction(prediction: Prediction) -> str:
     """'cuda_graph'; or 'host_bound' where the GPU waits for the host much of the time; else 'eager'."""
-    execution = prediction.tree.workload.execution
-    if execution == "eager" and wait_share(prediction) > HOST_BOUND_SHARE:
-        return "host_bound"
-    return execution
+    return name_regime(prediction.tree.workload.execution, wait_share(prediction), 1.0)
 
 
 def wait_share(prediction: Prediction, index: int = 0) -> float:
@@ -101,6 +100,13 @@ def half_width_of_difference(half_widths: tuple[float, float], sharing: Sharing)
 def half_width_of(prediction: Prediction) -> float:
     """Half-width of the 90 % interval of a model's log energy."""
     low, high = prediction.interval_j
+    return 0.5 * math.log(high / low)
+
+
+def width_of_fallbacks(prediction: Prediction) -> float:
+    """How much of a model's half-width its fallbacks make, each wrong by up to a factor of ten; 0 without any."""
+    share = prediction.provenance_shares.get("fallback", 0.0)
+    high, low = 1.0 - share + share * FALLBACK_FACTOR, 1.0 - share + share / FALLBACK_FACTOR
     return 0.5 * math.log(high / low)
 
 
@@ -125,7 +131,10 @@ def spread_between(base: Prediction, other: Prediction, errors: SharedErrors | N
         (base.device, other.device),
     )
     sharing = sharing_of(load_shared_errors(base.device) if errors is None else errors, like)
-    return Spread(like, sharing, half_width_of_difference((half_width_of(base), half_width_of(other)), sharing))
+    # What fallbacks add is no error that was seen, and cancels nothing.
+    unseen = [width_of_fallbacks(prediction) for prediction in (base, other)]
+    known = [max(half_width_of(p) - width, 0.0) for p, width in zip((base, other), unseen, strict=True)]
+    return Spread(like, sharing, half_width_of_difference((known[0], known[1]), sharing) + sum(unseen))
 
 
 def fit_shared_errors(residuals: Iterable[Residual]) -> dict[str, Sharing]:
@@ -140,17 +149,18 @@ def fit_shared_errors(residuals: Iterable[Residual]) -> dict[str, Sharing]:
     return {name: _fit_class(groups[name]) for name in LIKENESSES if len(groups.get(name, ())) >= _FEWEST_PAIRS}
 
 
-def residuals_of(judged: pd.DataFrame) -> list[Residual]:
-    """The residuals of the models among judged cases (`irene.evaluation.cross_validation`), in their order."""
+def residuals_of(judged: pd.DataFrame, spec: DeviceSpec) -> list[Residual]:
+    """The residuals of the models among judged cases (`irene.evaluation.cross_validation`), in their order.
+
+    `spec` is of the device that they were measured on.
+    """
     models = judged[(judged["level"] == "model") & (judged["method"] == "window")]
-    idle_w = load_device("h200").context_idle_power_w
+    idle_w = spec.context_idle_power_w
     found = []
     for case in models.to_dict("records"):
-        waits = case["predicted_wait_j"] / idle_w / case["predicted_duration_s"]
-        is_waiting = case["execution"] == "eager" and waits > HOST_BOUND_SHARE
+        regime = name_regime(str(case["execution"]), case["predicted_wait_j"] / idle_w, case["predicted_duration_s"])
         error = math.log(case["predicted_energy_j"] / case["measured_energy_j"])
         width = 0.5 * math.log(case["high_j"] / case["low_j"])
-        regime = "host_bound" if is_waiting else str(case["execution"])
         found.append(Residual(error, width, str(case["name"]), regime, str(case["family"])))
     return found
 
@@ -185,7 +195,7 @@ def save_shared_errors(errors: SharedErrors, device: str, source: str, folder: P
         "classes": {name: asdict(errors[name]) for name in LIKENESSES if name in errors},
     }
     path = folder / f"{device}.json"
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1) + "\n")
     return path
 
 

@@ -1,18 +1,19 @@
 """What accelerators promise: spec sheets with a source for every number, and the roofline that follows from them."""
 
-from irene.hardware.roofline import bound_of, compute_s, memory_s, ridge_flop_per_byte, roofline_array_s, roofline_s
-from irene.hardware.spec import DeviceSpec, known_dtypes, list_devices, load_device, read_spec
+from irene.hardware.devices import DEFAULT_DEVICE, device_of, list_devices, load_device
+from irene.hardware.roofline import bound_of, compute_s, memory_s, ridge_flop_per_byte, roofline_s
+from irene.hardware.spec import DeviceSpec, read_spec
 
 __all__ = [
+    "DEFAULT_DEVICE",
     "DeviceSpec",
     "bound_of",
     "compute_s",
-    "known_dtypes",
+    "device_of",
     "list_devices",
     "load_device",
     "memory_s",
     "read_spec",
     "ridge_flop_per_byte",
-    "roofline_array_s",
     "roofline_s",
 ]

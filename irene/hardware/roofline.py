@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from irene.hardware.spec import DeviceSpec
 from irene.primitives.work import Work
 
 Bound = Literal["compute_bound", "memory_bound"]
-FloatArray = npt.NDArray[np.float64]
 
 
 def compute_s(work: Work, dtype: str, spec: DeviceSpec) -> float:
@@ -36,7 +32,7 @@ def memory_s(work: Work, spec: DeviceSpec) -> float:
 def roofline_s(work: Work, dtype: str, spec: DeviceSpec) -> float:
     """The least seconds that `spec` needs for `work`, matrix products in `dtype`; 0 only for work that is nothing.
 
-    >>> from irene.hardware.spec import load_device
+    >>> from irene.hardware.devices import load_device
     >>> h200 = load_device("h200")
     >>> gemm = Work(2 * 8192**3, 2 * 8192**3, 2 * 8192**2, 2 * 8192**2, 2 * 8192**2)
     >>> round(roofline_s(gemm, "bfloat16", h200) * 1e3, 2), bound_of(gemm, "bfloat16", h200)
@@ -48,7 +44,7 @@ def roofline_s(work: Work, dtype: str, spec: DeviceSpec) -> float:
 def ridge_flop_per_byte(dtype: str, spec: DeviceSpec) -> float:
     """Arithmetic intensity above which products in `dtype` are bound by arithmetic, FLOP per byte.
 
-    >>> from irene.hardware.spec import load_device
+    >>> from irene.hardware.devices import load_device
     >>> round(ridge_flop_per_byte("bfloat16", load_device("h200")))
     206
     """
@@ -58,18 +54,3 @@ def ridge_flop_per_byte(dtype: str, spec: DeviceSpec) -> float:
 def bound_of(work: Work, dtype: str, spec: DeviceSpec) -> Bound:
     """Which limit decides `roofline_s`: arithmetic or memory (work that is nothing counts as memory-bound)."""
     return "compute_bound" if compute_s(work, dtype, spec) > memory_s(work, spec) else "memory_bound"
-
-
-def roofline_array_s(
-    matmul_flop: npt.ArrayLike, vector_flop: npt.ArrayLike, traffic_bytes: npt.ArrayLike, dtype: str, spec: DeviceSpec
-) -> FloatArray:
-    """`roofline_s` for arrays of one broadcastable shape, all in one dtype.
-
-    >>> from irene.hardware.spec import load_device
-    >>> roofline_array_s([0, 0], [0, 0], [4.8e12, 9.6e12], "bfloat16", load_device("h200")).tolist()
-    [1.0, 2.0]
-    """
-    matmul_s = np.asarray(matmul_flop, dtype=np.float64) / spec.peak(dtype)
-    vector_s = np.asarray(vector_flop, dtype=np.float64) / spec.vector_flop_per_s
-    traffic_s = np.asarray(traffic_bytes, dtype=np.float64) / spec.hbm_bytes_per_s
-    return np.maximum(matmul_s + vector_s, traffic_s)

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
 from itertools import pairwise
 
-from irene.errors import NoMeasurement
+from irene.errors import MeterError, NoMeasurement, NotSupported
 from irene.measuring.slope import Sample, compute_slope, find_ticks
 from irene.meters.reading import Meter
 
 MIN_POLL_S = 0.001  # where a read is quicker than on the virtual machine seen, polling faster tells nothing more
+
+
+def read_counter_j(meter: Meter) -> float:
+    """Read the energy counter, J. Raises MeterError for a reading that is no number, or below 0."""
+    energy_j = meter.read_energy_j()
+    if not 0 <= energy_j < math.inf:
+        raise MeterError(f"The energy counter of {meter.name} reads {energy_j} J, which is no energy. Measure again.")
+    return energy_j
+
+
+def has_counter(meter: Meter) -> bool:
+    """Whether the device counts joules at all: some, as Pascal's, tell their power alone."""
+    try:
+        read_counter_j(meter)
+    except NotSupported:
+        return False
+    return True
 
 
 def measure_counter_period(
@@ -55,7 +73,7 @@ def _poll(
     changes, found, start_s = 0, 0, clock()
     while found < ticks or clock() - start_s < seconds:
         time_s = clock()
-        energy_j = meter.read_energy_j()
+        energy_j = read_counter_j(meter)
         reads_s.append(clock() - time_s)
         changed = bool(samples) and energy_j != samples[-1][1]
         changes += changed

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
+import weakref
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from irene.errors import MeterError
+from irene.locks import hold_lock
 from irene.measuring import replaying, targets
 from irene.measuring.bursts import Burst, find_full_clock_hz, time_burst
-from irene.measuring.plan import ModelCase, PrimitiveCase
+from irene.measuring.generations import prepare_generation
+from irene.measuring.plan import GenerationCase, ModelCase, PrimitiveCase
 from irene.measuring.replaying import Replay
-from irene.measuring.targets import BuiltModel, Target
-from irene.meters import Meter, NvmlMeter
+from irene.measuring.targets import BuiltModel, PeakMemory, Target
+from irene.meters import Meter, NvmlMeter, ZeusMeter
 
 _RESERVED_BYTES = 30e9
+
+
+def claim_gpu(uuid: str) -> AbstractContextManager[None]:
+    """Hold a GPU of this host. Raises BadInput while another process holds it."""
+    name = hashlib.sha256(uuid.encode()).hexdigest()[:16]
+    return hold_lock(
+        Path(tempfile.gettempdir()) / f"irene-gpu-{name}.lock",
+        "Another irene ({holder}) measures on this GPU; each would count the other's joules. Wait for it, or choose "
+        "another GPU with CUDA_VISIBLE_DEVICES.",
+    )
 
 
 class Machine(Protocol):
@@ -26,24 +43,53 @@ class Machine(Protocol):
     def synchronize(self) -> None: ...
     def prepare_primitive(self, case: PrimitiveCase, seed: int, eager: bool = False) -> Replay: ...
     def time_primitive(self, replay: Replay) -> Burst: ...
-    def build(self, case: ModelCase, seed: int) -> BuiltModel: ...
-    def prepare_model(self, built: BuiltModel, case: ModelCase, seed: int) -> Target: ...
+    def build(self, case: ModelCase | GenerationCase, seed: int) -> BuiltModel: ...
+    def prepare_model(self, built: BuiltModel, case: ModelCase | GenerationCase, seed: int) -> Target: ...
+    def measure_memory(self, target: Target) -> PeakMemory | None: ...
     def count_kernels(self, target: Target) -> dict[str, int]: ...
     def release(self) -> None: ...
     def describe(self) -> dict[str, Any]: ...
 
 
-class GpuMachine:
-    """CUDA device 0, read by NVML. Raises MeterError where there is none, and says how to go on."""
+def name_card(uuid: str) -> str:
+    """A short name by which a board is known again in another collection, and which does not tell its UUID.
 
-    def __init__(self) -> None:
-        self.meter: Meter = NvmlMeter(0)
+    >>> name_card("GPU-6f1d1c9e-0000-0000-0000-000000000000")
+    'b40938274b72'
+    """
+    return hashlib.sha256(f"irene card {uuid}".encode()).hexdigest()[:12]
+
+
+def _open_meter(index: int) -> NvmlMeter | ZeusMeter:
+    """NVML's; where it knows no GPU, Zeus's. Raises NVML's MeterError if there is neither."""
+    try:
+        return NvmlMeter(index)
+    except MeterError as unknown:
+        try:
+            return ZeusMeter(index)
+        except MeterError:
+            raise unknown from None
+
+
+class GpuMachine:
+    """A CUDA device, by default the first, read by NVML, held as long as this object is there.
+
+    Two measurements at once would count each other's joules. Raises MeterError where there is no GPU, and says how to
+    go on; BadInput while another process holds it.
+    """
+
+    def __init__(self, index: int = 0) -> None:
+        meter = _open_meter(index)
+        self.meter: Meter = meter
         if not torch.cuda.is_available():
             raise MeterError(
                 "torch sees no CUDA device, so there is nothing to measure. Install a CUDA build of torch, or predict "
                 "with the shipped predictor: irene predict MODEL."
             )
-        self.device = torch.device("cuda", 0)
+        self.device = torch.device("cuda", index)
+        held = ExitStack()
+        held.enter_context(claim_gpu(meter.read_uuid() if isinstance(meter, NvmlMeter) else meter.name))
+        weakref.finalize(self, held.close)
         self._full_clock_hz: float | None = None
 
     def synchronize(self) -> None:
@@ -67,20 +113,35 @@ class GpuMachine:
             self._full_clock_hz = find_full_clock_hz(self.device)
         return self._full_clock_hz
 
-    def build(self, case: ModelCase, seed: int) -> BuiltModel:
+    def build(self, case: ModelCase | GenerationCase, seed: int) -> BuiltModel:
         targets.set_precision(case.workload.dtype)
         return targets.build(case.model, case.workload.task, case.workload.dtype, self.device, seed)
 
-    def prepare_model(self, built: BuiltModel, case: ModelCase, seed: int) -> Target:
+    def prepare_model(self, built: BuiltModel, case: ModelCase | GenerationCase, seed: int) -> Target:
         targets.set_precision(case.workload.dtype)
+        if isinstance(case, GenerationCase):
+            return prepare_generation(built, case, self.device, seed)
         return targets.prepare(built, case, self.device, seed)
+
+    def measure_memory(self, target: Target) -> PeakMemory | None:
+        """None of a captured call: its graph owns its memory, which the allocator does not count again."""
+        if target.tree.workload.execution == "cuda_graph":
+            return None
+        return targets.measure_peak_memory(target.run, self.device)
 
     def count_kernels(self, target: Target) -> dict[str, int]:
         return targets.count_kernels(target.run, self.device)
 
     def release(self) -> None:
-        """Give unused memory back to the driver; raises MeterError if the allocator no longer can."""
+        """Give unused memory back to the driver; raises MeterError where a failed capture has broken torch."""
         torch.cuda.empty_cache()
+        try:
+            torch.empty(1, device=self.device).normal_()
+        except RuntimeError:
+            raise MeterError(
+                "torch can draw no random numbers on the GPU, as after a capture that failed; start the collection "
+                "again with the same output, it goes on where it stopped."
+            ) from None
         unused_bytes = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         if unused_bytes > _RESERVED_BYTES:
             raise MeterError(
@@ -92,7 +153,9 @@ class GpuMachine:
         import transformers
 
         properties = torch.cuda.get_device_properties(self.device)
-        described: dict[str, Any] = dict(self.meter.describe()) if isinstance(self.meter, NvmlMeter) else {}
+        described: dict[str, Any] = {"gpu": self.meter.name}
+        if isinstance(self.meter, NvmlMeter):
+            described = {**self.meter.describe(), "card": name_card(self.meter.read_uuid())}
         return described | {
             "torch": torch.__version__,
             "transformers": transformers.__version__,

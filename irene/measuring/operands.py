@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from irene.errors import BadInput, Untraceable
-from irene.measuring.expert_loads import GROUPED_PRODUCTS, deal_rows, offsets_of
+from irene.measuring.expert_routing import choose_experts, draw_loads, offsets_of
+from irene.measuring.packed_operands import join_recurrent_weights, make_packed
 from irene.primitives.call import Argument, Call, TensorSpec
+from irene.primitives.expert_calls import GROUPED_PRODUCTS, is_expert_gather
 
 _INDEXED_ALONG_DIM = {
     "gather", "index_select", "take_along_dim", "scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy",
@@ -23,15 +25,17 @@ def make_operands(
 ) -> tuple[list[Any], dict[str, Any]]:
     """Positional and keyword arguments to replay `call` with. Floats are drawn from a normal distribution.
 
-    The experts of a grouped product get equal loads, or loads drawn with about `load_deviation`. Raises BadInput where
-    a call has no experts that could have it.
+    The experts of a grouped product get equal loads, or loads drawn with about `load_deviation`; a gather of experts'
+    weights chooses all equally often. Raises BadInput where a call has no experts that could have the deviation.
     """
     limits = _index_limits(call)
     counter = iter(range(10_000))
 
     def build(value: Argument) -> Any:
         if isinstance(value, TensorSpec):
-            return make_tensor(value, device, generator, limits.get(next(counter)))
+            place = next(counter)
+            packed = make_packed(call, place, value, device, generator)
+            return make_tensor(value, device, generator, limits.get(place)) if packed is None else packed
         if isinstance(value, tuple):
             return [build(item) for item in value]
         if isinstance(value, str):
@@ -40,30 +44,43 @@ def make_operands(
 
     args = [build(value) for value in call.args]
     kwargs = {name: build(value) for name, value in call.kwargs}
+    join_recurrent_weights(call, args)
     if kwargs.get("generator") == "generator":
         kwargs["generator"] = generator
     offsets = offsets_of(args, kwargs) if call.op in GROUPED_PRODUCTS else None
     if offsets is not None:
-        _deal(call, offsets, load_deviation, generator.initial_seed())
-    elif load_deviation is not None:
-        raise BadInput(f"{call.op} deals no rows to experts: its case takes no load_deviation, got {load_deviation}.")
+        _route_rows(call, offsets, load_deviation, generator.initial_seed())
+    elif is_expert_gather(call):
+        rows, experts = call.tensors[1].shape[0], call.tensors[0].shape[0]
+        args[1][0].copy_(torch.tensor(choose_experts(rows, experts, generator.initial_seed())))
+    if offsets is None and load_deviation is not None:
+        raise BadInput(f"{call.op} routes no rows to experts: its case takes no load_deviation, got {load_deviation}.")
     return args, kwargs
 
 
 def make_tensor(
     spec: TensorSpec, device: torch.device, generator: torch.Generator, limit: int | None = None
 ) -> torch.Tensor:
-    """A random tensor with the shape, strides and dtype of `spec`; integers below `limit` (default 8)."""
+    """A random tensor with the shape, strides and dtype of `spec`; integers below `limit` (default 8).
+
+    Integers of 8 bits are quantised values: normal in int8, all alike in uint8 (two of four bits).
+    """
     dtype: torch.dtype = getattr(torch, spec.dtype)
     span = 1 + sum((size - 1) * stride for size, stride in zip(spec.shape, spec.stride, strict=True))
     if 0 in spec.shape:
         span = 0
-    if dtype.is_floating_point:
+    if dtype.is_complex:
+        storage = torch.empty(span, dtype=torch.complex64, device=device).normal_(generator=generator).to(dtype)
+    elif dtype.is_floating_point:
         storage = torch.empty(span, dtype=dtype if dtype.itemsize > 1 else torch.bfloat16, device=device)
         storage = storage.normal_(0.0, 1.0, generator=generator).to(dtype)
     elif dtype == torch.bool:
         storage = torch.randint(0, 2, (span,), device=device, generator=generator).to(torch.bool)
+    elif dtype == torch.int8 and limit is None:
+        storage = torch.empty(span, device=device).normal_(0.0, 32.0, generator=generator)
+        storage = storage.round().clamp(-127, 127).to(dtype)
     else:
+        limit = 256 if limit is None and dtype == torch.uint8 else limit
         storage = torch.randint(0, max(1, limit or 8), (span,), device=device, generator=generator).to(dtype)
     return storage.as_strided(spec.shape, spec.stride)
 
@@ -96,16 +113,18 @@ def _index_limits(call: Call) -> dict[int, int]:
     return {}
 
 
-def _deal(call: Call, offsets: torch.Tensor, deviation: float | None, seed: int) -> None:
+def _route_rows(call: Call, offsets: torch.Tensor, deviation: float | None, seed: int) -> None:
     """Write where each expert's rows end. Each call draws its own loads, hot and cold weights the same."""
     rows, experts = call.tensors[0].shape[0], offsets.shape[0]
-    loads = deal_rows(rows, experts, deviation, seed ^ zlib.crc32(call.signature.encode()))
+    loads = draw_loads(rows, experts, deviation, seed ^ zlib.crc32(call.signature.encode()))
     offsets.copy_(torch.tensor(loads, dtype=offsets.dtype).cumsum(0))
 
 
 def _torch_value(text: str, device: torch.device) -> Any:
     if text == "device":
         return device
+    if text == "host":
+        return torch.device("cpu")
     if text in _TORCH_VALUES or text.startswith("torch."):
         return getattr(torch, text.removeprefix("torch."))
     return text

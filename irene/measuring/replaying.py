@@ -16,11 +16,14 @@ from typing import Any
 import torch
 
 from irene.errors import BadInput, MeterError
-from irene.measuring.expert_loads import ExpertLoads, operand_loads
-from irene.measuring.operands import make_operands, make_tensor
+from irene.hardware.devices import DEFAULT_DEVICE, load_device
+from irene.measuring.expert_routing import ExpertLoads, operand_loads
+from irene.measuring.operands import make_operands
+from irene.measuring.plan import require_runnable
 from irene.primitives.call import Call, TensorSpec
+from irene.quoting import quote
 
-L2_BYTES = 60 * 1024 * 1024  # an H200's, by its driver
+COLD_FROM_BYTES = 1_000_000  # weights below are measured hot alone
 # A replay is to last so long that its own launch, some microseconds, hardly counts.
 _TARGET_REPLAY_S = 2e-3
 _MAX_CALLS = 512
@@ -38,12 +41,18 @@ class Replay:
 
 
 def resolve_operator(op: str) -> Any:
-    """'aten.linear.default' -> the torch operator."""
+    """'aten.linear.default' -> the torch operator. Raises BadInput for one that may not run, or is not there."""
+    require_runnable(op)
     target: Any = torch.ops
     for part in op.split("."):
         target = getattr(target, part, None)
-        if target is None:
-            raise BadInput(f"Operator {op!r} does not exist in torch {torch.__version__}.")
+    if not isinstance(target, torch._ops.OpOverload):
+        raise BadInput(f"Operator {quote(op)} does not exist in torch {torch.__version__}.")
+    schema = target._schema
+    of_tensors = any("Tensor" in str(value.type) for value in (*schema.arguments, *schema.returns))
+    # `from_file` makes or lengthens the file that it is told; `set_grad_enabled`, `manual_seed` switch torch itself.
+    if not of_tensors or any(value.name == "filename" for value in schema.arguments):
+        raise BadInput(f"Operator {quote(op)} computes no tensor, or reads a file: a plan may not run it.")
     return target
 
 
@@ -57,10 +66,13 @@ def capture_replay(
     operator = resolve_operator(call.op)
     generator = torch.Generator(device=device).manual_seed(seed)
     args, kwargs = make_operands(call, device, generator, load_deviation)
-    loads = operand_loads(call.op, args, kwargs)
+    loads = operand_loads(call, args, kwargs)
     rounds = [args]
     if weights == "cold":
-        rounds += [_with_fresh_weights(call, args, device, generator) for _ in range(count_copies(call) - 1)]
+        rounds += [
+            _with_fresh_weights(call, args, device, generator)
+            for _ in range(count_copies(call, read_l2_bytes(device)) - 1)
+        ]
     try:
         stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
@@ -114,23 +126,46 @@ def launch_replay(call: Call, device: torch.device, seed: int = 0, load_deviatio
     def run() -> object:
         return operator(*args, **kwargs)
 
-    return Replay(run, 1, operand_loads(call.op, args, kwargs))
+    return Replay(run, 1, operand_loads(call, args, kwargs))
 
 
-def weight_bytes(call: Call) -> int:
-    return sum(spec.bytes for spec in call.tensors if spec.weight)
+def rotated_bytes(call: Call) -> int:
+    """Bytes of what a cold replay rotates through: the weights, or without any the large operands, such as a cache."""
+    return sum(spec.bytes for spec in call.tensors if _is_rotated(call, spec))
 
 
-def count_copies(call: Call) -> int:
-    """Copies of the weights to rotate through: more than twice the L2."""
-    return math.ceil(2 * L2_BYTES / max(1, weight_bytes(call))) + 1
+def _is_rotated(call: Call, spec: TensorSpec) -> bool:
+    if sum(each.bytes for each in call.tensors if each.weight) >= COLD_FROM_BYTES:
+        return spec.weight
+    return spec.bytes >= COLD_FROM_BYTES and "float" in spec.dtype
+
+
+def read_l2_bytes(device: torch.device) -> int:
+    """The device's L2, by its driver; without a GPU, as in a rehearsal, that of the default device's sheet."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).L2_cache_size)
+    return load_device(DEFAULT_DEVICE).l2_bytes
+
+
+def count_copies(call: Call, l2_bytes: int) -> int:
+    """Copies of the weights (or the cache) to rotate through: more than twice the L2."""
+    return math.ceil(2 * l2_bytes / max(1, rotated_bytes(call))) + 1
 
 
 def _with_fresh_weights(call: Call, args: list[Any], device: torch.device, generator: torch.Generator) -> list[Any]:
-    return [
-        make_tensor(spec, device, generator) if isinstance(spec, TensorSpec) and spec.weight else value
-        for spec, value in zip(call.args, args, strict=True)
-    ]
+    """The positional arguments with other weights, or other large operands.
+
+    Weights inside lists (of recurrent layers) stay what they are.
+    """
+    made, _ = make_operands(call, device, generator)
+
+    def renew(argument: Any, new: Any, old: Any, inside_list: bool = False) -> Any:
+        if isinstance(argument, tuple):
+            return [renew(*each, True) for each in zip(argument, new, old, strict=True)]
+        rotates = isinstance(argument, TensorSpec) and _is_rotated(call, argument)
+        return new if rotates and not (inside_list and argument.weight) else old
+
+    return [renew(*each) for each in zip(call.args, made, args, strict=True)]
 
 
 def _time_once(function: Callable[[], object], device: torch.device) -> float:

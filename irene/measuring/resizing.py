@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from itertools import cycle
 from typing import Any
 
-from irene.measuring.grid import DTYPE_SHARES, Drawn, draw, draw_mode
-from irene.measuring.shortening import shorten
-from irene.model_tree.tree import Workload
+from irene.measuring.random_shapes import DTYPE_SHARES, Drawn, draw, draw_mode
+from irene.model_tree.workload import Workload
+from irene.tracing.shortening import shorten
 from irene.tracing.sources import load_config
 from irene.tracing.tracer import trace_config
 
@@ -31,7 +31,7 @@ def resized_calls(settings: dict[str, Any], rng: random.Random) -> Iterator[Draw
         batch_size = draw(rng, 1, 64)
         seq_len = min(draw(rng, 1, _LONGEST), _MOST_TOKENS // batch_size)
         try:
-            tree = trace_config(config, Workload(batch_size, seq_len, None, mode), model)
+            tree = trace_config(config, Workload(batch_size=batch_size, seq_len=seq_len, dtype=mode), model)
         except Exception as error:  # a size that this recipe refuses: the next one is as good
             print(f"{model} resized {batch_size}x{seq_len} {mode}: {str(error)[:160]}", file=sys.stderr)
             continue

@@ -6,7 +6,8 @@ import hashlib
 import random
 from dataclasses import dataclass, replace
 
-from irene.measuring.plan import ModelCase, Plan, PrimitiveCase
+from irene.account import GPU_BOUND_FROM_PCT
+from irene.measuring.plan import GenerationCase, ModelCase, Plan, PrimitiveCase
 
 REPEATS = 3
 _CHUNK = 25
@@ -20,11 +21,11 @@ _PRIMITIVE_SPANS = ((0.2, 0.6), (0.8, 0.95), (0.9, 1.0))
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A stretch of work: primitives, or cases of one built model. `repeat` counts from 0."""
+    """A piece of work: primitives, or cases of one built model. `repeat` counts from 0."""
 
     repeat: int
     primitives: tuple[PrimitiveCase, ...] = ()
-    models: tuple[ModelCase, ...] = ()
+    models: tuple[ModelCase | GenerationCase, ...] = ()
 
 
 def schedule(plan: Plan) -> list[Visit]:
@@ -32,12 +33,15 @@ def schedule(plan: Plan) -> list[Visit]:
     rng = random.Random(plan.seed)
     primitives = [case for case in plan.primitives if case.weights != "host"]
     rng.shuffle(primitives)
-    groups: dict[tuple[str, str, str], list[ModelCase]] = {}
+    groups: dict[tuple[str, str, str], list[ModelCase | GenerationCase]] = {}
     for case in plan.models:
         groups.setdefault(group_of(case), []).append(case)
     placed: list[tuple[float, Visit]] = []
     # The same place within the span of each repeat: between two repeats of a case there is always other work.
     places: dict[object, float] = {}
+    generating = [g for g, cases in groups.items() if any(isinstance(c, GenerationCase) for c in cases)]
+    for at, group in enumerate(generating):  # in the plan's order, the quick ones first: they take long, and may be cut
+        places[group] = at / len(generating)
     for at in range(0, len(primitives), _CHUNK):
         timings = tuple(replace(case, energy=False) for case in primitives[at : at + _CHUNK])
         placed.append((_within(_TIMING_SPAN, rng.random()), Visit(0, primitives=timings)))
@@ -47,7 +51,9 @@ def schedule(plan: Plan) -> list[Visit]:
             visit = Visit(repeat, primitives=tuple(chosen[at : at + _CHUNK]))
             placed.append((_within(_PRIMITIVE_SPANS[repeat], places.setdefault(at, rng.random())), visit))
         for group, cases in groups.items():
-            visit = Visit(repeat, models=tuple(rng.sample(cases, len(cases))))
+            # A capture that fails can break what comes after it in its process: captures of steps come last.
+            drawn = sorted(rng.sample(cases, len(cases)), key=_is_captured_step)
+            visit = Visit(repeat, models=tuple(drawn))
             placed.append((_within(_MODEL_SPANS[repeat], places.setdefault(group, rng.random())), visit))
     return [visit for _, visit in sorted(placed, key=lambda item: item[0])]
 
@@ -56,7 +62,11 @@ def _within(span: tuple[float, float], place: float) -> float:
     return span[0] + place * (span[1] - span[0])
 
 
-def group_of(case: ModelCase) -> tuple[str, str, str]:
+def _is_captured_step(case: ModelCase | GenerationCase) -> bool:
+    return isinstance(case, GenerationCase) and case.workload.execution == "cuda_graph"
+
+
+def group_of(case: ModelCase | GenerationCase) -> tuple[str, str, str]:
     """What is built once for many cases: a model of a task in a dtype."""
     return case.model, case.workload.task, case.workload.dtype
 
@@ -68,5 +78,5 @@ def is_tenth(key: str) -> bool:
 
 def needs_repeat(key: str, execution: str, gpu_utilization_pct: float | None) -> bool:
     """Host-bound cases are all repeated, others every tenth."""
-    host_bound = execution == "eager" and (gpu_utilization_pct is None or gpu_utilization_pct < 85.0)
+    host_bound = execution == "eager" and (gpu_utilization_pct is None or gpu_utilization_pct < GPU_BOUND_FROM_PCT)
     return host_bound or is_tenth(key)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from irene.errors import MeterError, NoMeasurement
+from irene.measuring.power_checks import require_possible
 
 Sample = tuple[float, float]  # (time_s, energy_j)
 CallCount = tuple[float, int]  # (time_s, calls_done)
@@ -81,7 +82,8 @@ def compute_slope(
     calls, and the counter is interpolated.
 
     Raises NoMeasurement, with the numbers, for less than that, or no difference. Raises MeterError for a counter that
-    runs backwards: its range is not known here, so unwrapping would invent energy; a meter that knows it unwraps.
+    runs backwards: its range is not known here, so unwrapping would invent energy; a meter that knows it unwraps. Also
+    for a power that no board draws.
 
     >>> ticks = [(0.05 + 0.1 * i, 30.0 * i) for i in range(11)]
     >>> compute_slope(ticks, [(0.0, 0), (1.2, 600)], long_calls=False).energy_j
@@ -110,6 +112,7 @@ def compute_slope(
             f"No measurement: {count} counter ticks (at least {min_ticks}), {span_s:.3f} s (at least {min_window_s:.3f}"
             f"), {calls:.1f} calls (at least {min_calls}, above 0), {energy_j:.3f} J (above 0); measure for longer."
         )
+    require_possible(energy_j / span_s, span_s)
     return WindowResult(energy_j / calls, span_s / calls, energy_j / span_s, calls, span_s, count)
 
 

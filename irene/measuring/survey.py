@@ -21,13 +21,14 @@ from pathlib import Path
 
 import torch
 
-from irene.dataset.journal import write_manifest
+from irene.dataset.manifest import write_manifest
 from irene.dataset.surveys import SurveyRow, write_survey
+from irene.hardware.devices import DEFAULT_DEVICE, device_of, load_device
 from irene.hardware.roofline import roofline_s
-from irene.hardware.spec import DeviceSpec, load_device
-from irene.measuring.grid import Drawn, grid_stream
+from irene.hardware.spec import DeviceSpec
 from irene.measuring.kernel_traces import ProfiledCall, profile_calls
 from irene.measuring.machine import GpuMachine
+from irene.measuring.random_shapes import Drawn, stream_random_calls
 from irene.measuring.replaying import resolve_operator
 from irene.measuring.targets import set_precision
 from irene.primitives.call import Call, TensorSpec
@@ -95,7 +96,7 @@ def survey(
 
 def draw_products(draw: Draw, rng: random.Random, spec: DeviceSpec) -> Iterator[Drawn]:
     """Products for ever, as models of many sizes have them; few of those that hardly outlast a launch."""
-    for call, mode in grid_stream(SORTS, draw.shares, rng):
+    for call, mode in stream_random_calls(SORTS, draw.shares, rng):
         if roofline_s(count_work(call), mode, spec) <= draw.short_s and rng.random() >= draw.short_share:
             continue
         # No draw where all are kept: surveys that were drawn before come out the same.
@@ -147,12 +148,14 @@ def _row(call: Call, mode: str, profiled: ProfiledCall) -> SurveyRow | None:
 
 
 def main() -> None:
+    """Survey into a folder, for so many seconds, with a seed, and with a way to draw."""
     directory, seconds, seed = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     draw = sys.argv[4] if len(sys.argv) > 4 else "even"
     end_s = time.monotonic() + seconds
     machine, rng = GpuMachine(), random.Random(seed)
+    spec = device_of([str(machine.describe().get("gpu", ""))]) or load_device(DEFAULT_DEVICE)
     pool = make_pool(machine.device, _POOL_ELEMENTS, seed)
-    drawn = draw_products(DRAWS[draw], rng, load_device("h200"))
+    drawn = draw_products(DRAWS[draw], rng, spec)
     rows = survey(drawn, end_s, pool, lambda runs: profile_calls(runs, machine.device), rng)
     directory.mkdir(parents=True, exist_ok=True)
     write_survey(rows, directory)

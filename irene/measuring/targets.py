@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from irene.errors import BadInput, MeterError
-from irene.measuring.expert_loads import GROUPED_PRODUCTS, ExpertLoads, watch_expert_loads
-from irene.measuring.plan import ModelCase
+from irene.measuring.expert_routing import ExpertLoads, has_experts, watch_expert_loads
+from irene.measuring.plan import GenerationCase, ModelCase
 from irene.measuring.replaying import refusing_to_wait
 from irene.model_tree.tree import ModelTree
+from irene.model_tree.workload import Workload
 from irene.tracing.building import build_model
 from irene.tracing.inputs import build_inputs, check_positions, torch_dtype
 from irene.tracing.recording import record_call
 from irene.tracing.sources import load_config
 from irene.tracing.tracer import describe_inputs, trace_versions
+
+_Case = TypeVar("_Case", ModelCase, GenerationCase, ModelCase | GenerationCase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,21 @@ class BuiltModel:
 class Target:
     """One callable case: `run()` makes one call without waiting for the device.
 
-    `loads` are how its routers deal their tokens: None without a grouped product.
+    `loads` are how its routers load experts: None without a grouped product.
     """
 
     run: Callable[[], object]
     tree: ModelTree
     name: str
     loads: ExpertLoads | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeakMemory:
+    """What the allocator had given out before a call, and at most during it, in bytes."""
+
+    before_bytes: int
+    peak_bytes: int
 
 
 def set_precision(dtype: str) -> None:
@@ -56,6 +67,7 @@ def set_precision(dtype: str) -> None:
 
 
 def build(name: str, task: str, dtype: str, device: torch.device, seed: int) -> BuiltModel:
+    """The model of a name and task on the device, its weights drawn with `seed`."""
     torch.manual_seed(seed)
     config = load_config(name)
     module = build_model(config, task, torch_dtype(dtype), str(device))
@@ -77,20 +89,29 @@ def prepare(built: BuiltModel, case: ModelCase, device: torch.device, seed: int)
     def run() -> object:
         return module(*args, **inputs)
 
-    has_experts = any(leaf.call is not None and leaf.call.op in GROUPED_PRODUCTS for leaf in root.leaves)
-    loads = watch_expert_loads(run) if has_experts else None
-    if workload.execution == "cuda_graph":
-        graph = capture(run, device)
-
-        def replay(_keep: object = run) -> None:  # the graph reads the inputs: keep them, and so the routers' choices
-            graph.replay()
-
-        return Target(replay, tree, root.type, loads)
-    return Target(run, tree, root.type, loads)
+    loads = watch_expert_loads(run) if has_experts(root) else None
+    return Target(captured_if_asked(run, workload, device), tree, root.type, loads)
 
 
-def capture(call: Callable[[], object], device: torch.device) -> torch.cuda.CUDAGraph:
-    """Capture one call; raises MeterError if it waits for the device, which a graph cannot hold."""
+def captured_if_asked(run: Callable[[], object], workload: Workload, device: torch.device) -> Callable[[], object]:
+    """`run` itself, or a replay of its captured graph where the workload's execution is 'cuda_graph'."""
+    if workload.execution != "cuda_graph":
+        return run
+    graph = capture(run, device)
+
+    def replay(_keep: object = run) -> None:  # the graph reads the inputs: keep them, and so the routers' choices
+        graph.replay()
+
+    return replay
+
+
+def capture(
+    call: Callable[[], object], device: torch.device, calls: int = 1, errors: str = "global"
+) -> torch.cuda.CUDAGraph:
+    """Capture one call, or several in one graph; raises MeterError if it waits for the device, which no graph can hold.
+
+    `errors` is torch's capture_error_mode: NCCL's own thread asks the driver while a graph is captured.
+    """
     stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
     graph = torch.cuda.CUDAGraph()
@@ -102,8 +123,9 @@ def capture(call: Callable[[], object], device: torch.device) -> torch.cuda.CUDA
                 for _ in range(2):
                     call()
             torch.cuda.synchronize(device)
-            with torch.cuda.graph(graph, stream=stream):
-                call()
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode=errors):
+                for _ in range(calls):
+                    call()
     except torch.cuda.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -113,8 +135,10 @@ def capture(call: Callable[[], object], device: torch.device) -> torch.cuda.CUDA
 
 @contextlib.contextmanager
 def as_if_not_capturing() -> Iterator[None]:
-    """While capturing, `transformers` takes itself for traced, builds explicit masks, and attention falls to a slower
-    kernel. Its capture test is made to say no, so that the graph holds the kernels of eager."""
+    """Make the capture test of `transformers` say no, so that a graph holds the kernels of eager.
+
+    While capturing it takes itself for traced, builds explicit masks, and attention falls to a slower kernel.
+    """
     from transformers.utils import import_utils
 
     original = import_utils.is_cuda_stream_capturing
@@ -178,5 +202,17 @@ def count_kernels(run: Callable[[], object], device: torch.device) -> dict[str, 
     return counts
 
 
-def with_execution(case: ModelCase, execution: str) -> ModelCase:
+def measure_peak_memory(run: Callable[[], object], device: torch.device) -> PeakMemory:
+    """By the CUDA allocator, over one call; what libraries take past it is not in it."""
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before_bytes = torch.cuda.memory_allocated(device)
+    with torch.inference_mode():
+        run()
+    torch.cuda.synchronize(device)
+    return PeakMemory(before_bytes, torch.cuda.max_memory_allocated(device))
+
+
+def with_execution(case: _Case, execution: str) -> _Case:
+    """The same case in another execution."""
     return replace(case, workload=replace(case.workload, execution=execution))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import random
 import statistics
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,20 +21,13 @@ from itertools import repeat
 from operator import or_
 
 from irene.errors import NoMeasurement
-from irene.measuring.counter import MIN_POLL_S
-from irene.measuring.slope import (
-    LONG_CALL_S,
-    LONG_CALLS_MIN,
-    LONG_WINDOW_S,
-    Log,
-    Sample,
-    compute_slope,
-    find_ticks,
-)
-from irene.meters.reading import DeviceState, Meter
+from irene.measuring.counter import read_counter_j
+from irene.measuring.counter_thread import CounterThread
+from irene.measuring.power_checks import note_on_power
+from irene.measuring.slope import LONG_CALL_S, LONG_CALLS_MIN, LONG_WINDOW_S, Log, compute_slope, find_ticks
+from irene.meters.reading import Meter
 
 SYNCHRONISE_S = (0.013, 0.029)  # drawn at random between: a fixed interval could resonate with the counter's updates
-_FIRST_STATE_TICK = 4  # utilisation is an average of up to 1 s: before, it still contains the time before the calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +35,8 @@ class WindowMeasurement:
     """One window: per call the energy, duration and power; beside them the runtime features, None if not offered.
 
     Clocks and utilisations are means of states read inside the window, throttle reasons are OR-ed, memory is the
-    largest. `host_cpu_pct` is this process's CPU time over wall time: 100 is one busy core.
+    largest. `host_cpu_pct` is this process's CPU time over wall time: 100 is one busy core. `note` says what is odd
+    about the joules: a counter that the power reading does not bear out, or one of more than the board.
     """
 
     energy_j: float
@@ -61,6 +54,7 @@ class WindowMeasurement:
     temperature_after_c: float | None
     memory_used_bytes: int | None
     host_cpu_pct: float
+    note: str = ""
 
 
 def measure_window(
@@ -90,13 +84,13 @@ def measure_window(
     rng = rng if rng is not None else random.Random()
     before_s = clock()
     before = meter.read_state()
-    meter.read_energy_j()  # raises here, not in the thread, where there is no counter
-    reader = _Reader(meter, clock, state_cost_s=clock() - before_s)
+    read_counter_j(meter)  # raises here, not in the thread, where there is no counter
+    reader = CounterThread(meter, clock, state_cost_s=clock() - before_s)
     with reader:
         call()
         synchronize()
         batches = _Batches(call, synchronize, clock, rng)
-        start_s = clock()
+        begun_s = start_s = clock()
         while clock() - start_s < warm_up_s or len(batches.durations_s) < 2:
             batches.run()
             reader.check()
@@ -151,6 +145,7 @@ def measure_window(
         temperature_after_c=after.temperature_c,
         memory_used_bytes=max(used_bytes, default=None),
         host_cpu_pct=100.0 * cpu_s / (now_s - start_s),
+        note=note_on_power(meter, slope.power_w, after, now_s - begun_s),
     )
 
 
@@ -170,7 +165,7 @@ class _Batches:
         self._call, self._synchronize, self._clock, self._rng = call, synchronize, clock, rng
         self._size = 1
 
-    def run(self, reader: _Reader | None = None) -> int:
+    def run(self, reader: CounterThread | None = None) -> int:
         """Run one batch; returns the ticks that the reader had seen before the batch's end was timed."""
         if self.durations_s:
             wanted = round(self._rng.uniform(*SYNCHRONISE_S) / max(self.durations_s[-1], 1e-9))
@@ -184,66 +179,6 @@ class _Batches:
         self.calls += self._size
         self.durations_s.append((self.now_s - start_s) / self._size)
         return changes
-
-
-class _Reader(threading.Thread):
-    """Polls the counter; after a fresh tick, when the next one is far, it reads the state and then rests."""
-
-    def __init__(self, meter: Meter, clock: Callable[[], float], state_cost_s: float) -> None:
-        super().__init__(name="irene-meter", daemon=True)
-        self.samples: list[Sample] = []
-        self.states: list[DeviceState] = []
-        self.changes = 0
-        self.window_start_s: float | None = None
-        self._error: BaseException | None = None
-        self._stopped = threading.Event()
-        self._meter, self._clock, self._state_cost_s = meter, clock, state_cost_s
-
-    def __enter__(self) -> _Reader:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self.join(timeout=10.0)  # a driver that hangs must not hang the caller too; the thread is a daemon
-
-    def check(self) -> None:
-        """Raise in the caller's thread what went wrong in this one."""
-        if self._error is not None:
-            raise self._error
-
-    def run(self) -> None:
-        try:
-            self._poll()
-        except BaseException as error:  # handed over by check()
-            self._error = error
-
-    def _poll(self) -> None:
-        meter, clock, samples = self._meter, self._clock, self.samples
-        last_tick_s, shortest_s, in_window = 0.0, float("inf"), 0
-        while not self._stopped.is_set():
-            time_s = clock()
-            energy_j = meter.read_energy_j()
-            samples.append((time_s, energy_j))
-            if len(samples) == 1 or energy_j == samples[-2][1]:
-                if clock() - time_s < MIN_POLL_S:
-                    self._stopped.wait(MIN_POLL_S)
-                continue
-            self.changes += 1
-            if self.changes > 1:
-                shortest_s = min(shortest_s, time_s - last_tick_s)
-            last_tick_s = time_s
-            if self.window_start_s is not None:
-                in_window += 1
-                if in_window >= _FIRST_STATE_TICK and in_window % 2 == 0 and self._has_time(shortest_s):
-                    self.states.append(meter.read_state())
-                    self._state_cost_s = min(self._state_cost_s, clock() - time_s)
-            if self.changes > 3:  # polling before the next tick can come only takes the interpreter from the calls
-                self._stopped.wait(max(0.0, last_tick_s + 0.6 * shortest_s - clock()))
-
-    def _has_time(self, shortest_s: float) -> bool:
-        # Where a state takes too long to be ready for the next tick, one is read nevertheless: it costs one tick.
-        return not self.states or self._state_cost_s < 0.6 * shortest_s
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

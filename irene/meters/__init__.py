@@ -1,4 +1,4 @@
-"""Meters of energy: NVML, RAPL, and the replayed and simulated ones that need no hardware.
+"""Meters of energy: NVML, RAPL, Zeus, and the replayed and simulated ones that need no hardware.
 
 Importing this room is cheap and touches no driver: NVML is loaded when an `NvmlMeter` is built.
 """
@@ -8,6 +8,7 @@ from irene.meters.rapl import RaplMeter
 from irene.meters.reading import DeviceState, Meter
 from irene.meters.replayed import ReplayedMeter, load_replay
 from irene.meters.simulated import SimulatedMeter, VirtualClock
+from irene.meters.zeus import ZeusMeter
 
 __all__ = [
     "DeviceState",
@@ -17,5 +18,6 @@ __all__ = [
     "ReplayedMeter",
     "SimulatedMeter",
     "VirtualClock",
+    "ZeusMeter",
     "load_replay",
 ]

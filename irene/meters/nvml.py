@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from irene.errors import MeterError, NotSupported
+from irene.errors import MeterError, MeterLost, NotSupported
 from irene.meters.reading import DeviceState
 from irene.units import MEGAHERTZ_HZ, MILLIJOULE_J, MILLIWATT_W
 
+_SUPERCHIPS = {"GH200", "GB200", "GB300"}
 _ELSEWHERE = "'irene collect' measures on a machine with one; elsewhere use the shipped predictor ('irene predict')"
 
 
@@ -43,11 +46,12 @@ class NvmlMeter:
         try:
             self._handle: Any = self._open(index)
             self._name = _to_text(self._nvml.nvmlDeviceGetName(self._handle))
+            self._is_sliced = self._has_slices()
         except self._nvml.NVMLError as error:
-            self._nvml.nvmlShutdown()
+            self._shut_down()
             raise MeterError(f"No NVIDIA GPU with index {index} ({error}): {_ELSEWHERE}.") from None
         except MeterError:
-            self._nvml.nvmlShutdown()
+            self._shut_down()
             raise
         self._is_open = True
 
@@ -55,11 +59,23 @@ class NvmlMeter:
     def name(self) -> str:
         return self._name
 
+    @property
+    def note(self) -> str:
+        """What a reader of the joules must know, beside the number; '' for a board of its own.
+
+        On Grace Hopper and Grace Blackwell the counter is that of the module, processor included
+        (https://github.com/ml-energy/zeus/pull/172).
+        """
+        words = set(re.split(r"[^A-Z0-9]+", self._name.upper()))
+        return "counter of the whole module, Grace processor included" if words & _SUPERCHIPS else ""
+
     def read_energy_j(self) -> float:
         """Read the total-energy counter, J since the driver was loaded; new values come about every 100 ms.
 
-        Raises NotSupported where the GPU has no counter (before Volta, and on MIG slices).
+        Raises NotSupported where the GPU has no counter (before Volta), and where MIG cuts it into slices: the counter
+        is that of the board, other tenants included. Raises MeterLost where the reading fails.
         """
+        self._refuse_slices("energy")
         try:
             return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) * MILLIJOULE_J
         except self._nvml.NVMLError as error:
@@ -67,10 +83,11 @@ class NvmlMeter:
                 raise NotSupported(
                     f"{self._name} has no energy counter ({error}); NVML offers one from Volta on, for whole GPUs only."
                 ) from None
-            raise MeterError(f"Reading the energy counter of {self._name} failed: {error}.") from None
+            raise MeterLost(f"Reading the energy counter of {self._name} failed: {error}.") from None
 
     def read_power_w(self) -> float:
-        """Read the power, W: an average over about one second. Raises NotSupported where there is none."""
+        """Read the power, W: an average over about one second. Raises NotSupported where there is none, or by MIG."""
+        self._refuse_slices("power")
         power_mw = self._read("nvmlDeviceGetPowerUsage")
         if power_mw is None:
             raise NotSupported(f"{self._name} does not offer its power.")
@@ -97,25 +114,37 @@ class NvmlMeter:
             temperature_c=None if temperature_c is None else float(temperature_c),
             throttle_reasons=None if reasons is None else int(reasons),
             memory_used_bytes=None if memory is None else int(memory.used),
-            power_w=None if power_mw is None else power_mw * MILLIWATT_W,
+            power_w=None if power_mw is None or self._is_sliced else power_mw * MILLIWATT_W,
         )
 
     def describe(self) -> dict[str, str | float | int | None]:
-        """Say what is metered: name, versions, power limit in W, memory in bytes; nothing that names one board."""
-        limit_mw = self._read("nvmlDeviceGetEnforcedPowerLimit")
-        memory = self._read("nvmlDeviceGetMemoryInfo")
+        """Say what is metered: name, versions, power limit in W, memory in bytes; nothing that names one board.
+
+        None for what cannot be read: one lost reading hides no other.
+        """
+        limit_mw = self._try("nvmlDeviceGetEnforcedPowerLimit", self._handle)
+        memory = self._try("nvmlDeviceGetMemoryInfo", self._handle)
+        driver, nvml = self._try("nvmlSystemGetDriverVersion"), self._try("nvmlSystemGetNVMLVersion")
         return {
             "gpu": self._name,
-            "driver_version": _to_text(self._nvml.nvmlSystemGetDriverVersion()),
-            "nvml_version": _to_text(self._nvml.nvmlSystemGetNVMLVersion()),
+            "driver_version": None if driver is None else _to_text(driver),
+            "nvml_version": None if nvml is None else _to_text(nvml),
             "power_limit_w": None if limit_mw is None else limit_mw * MILLIWATT_W,
             "memory_total_bytes": None if memory is None else int(memory.total),
         }
+
+    def read_uuid(self) -> str:
+        """Read the board's UUID: to know it again on this host; it is not for publishing."""
+        return _to_text(self._nvml.nvmlDeviceGetUUID(self._handle))
 
     def close(self) -> None:
         """Shut NVML down; a second call does nothing."""
         if self._is_open:
             self._is_open = False
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        with suppress(self._nvml.NVMLError):  # of a GPU that is lost, say: what was read counts
             self._nvml.nvmlShutdown()
 
     def _open(self, index: int) -> Any:
@@ -134,7 +163,27 @@ class NvmlMeter:
             f"CUDA_VISIBLE_DEVICES names {device!r}, which NVML does not list; 'nvidia-smi -L' lists them."
         )
 
+    def _has_slices(self) -> bool:
+        modes = self._read("nvmlDeviceGetMigMode")  # (now, after the next reset)
+        return modes is not None and modes[0] == getattr(self._nvml, "NVML_DEVICE_MIG_ENABLE", 1)
+
+    def _refuse_slices(self, what: str) -> None:
+        if self._is_sliced:
+            raise NotSupported(
+                f"{self._name} is in MIG mode: its {what} is that of the whole board, other tenants included. Measure "
+                "where MIG is off."
+            )
+
+    def _try(self, function: str, *arguments: Any) -> Any:
+        """A reading about which nothing depends: None where it fails."""
+        read: Callable[..., Any] | None = getattr(self._nvml, function, None)
+        try:
+            return None if read is None else read(*arguments)
+        except self._nvml.NVMLError:
+            return None
+
     def _read(self, function: str, *arguments: Any) -> Any:
+        """A reading of this GPU: None where it is not offered."""
         read: Callable[..., Any] | None = getattr(self._nvml, function, None)
         if read is None:
             return None
@@ -143,7 +192,7 @@ class NvmlMeter:
         except self._nvml.NVMLError as error:
             if self._is_missing(error):
                 return None
-            raise MeterError(f"{function} failed on {self._name}: {error}.") from None
+            raise MeterLost(f"{function} failed on {self._name}: {error}.") from None
 
     def _is_missing(self, error: Exception) -> bool:
         nvml = self._nvml
@@ -171,4 +220,4 @@ def find_visible_device(index: int, environment: Mapping[str, str]) -> int | str
 
 
 def _to_text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value  # bindings before 11.5 gave bytes
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value  # bindings before 11.5 gave bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import csv
-import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from irene.errors import BadDataset, NoMeasurement
+from irene.files import parse_json, read_text
 from irene.meters.reading import DeviceState
+from irene.quoting import quote
 
 Record = tuple[float, float] | tuple[float, float, DeviceState]
 
@@ -98,9 +100,12 @@ def load_replay(path: str | Path, *, clock: Callable[[], float] = time.monotonic
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        rows: Any = json.loads(text) if path.suffix == ".json" else list(csv.DictReader(text.splitlines()))
-    except (OSError, ValueError) as error:
+        text = read_text(path, "log", BadDataset)
+        where = f"The log {quote(str(path))}"
+        rows: Any = (
+            parse_json(text, where, BadDataset) if path.suffix == ".json" else list(csv.DictReader(text.splitlines()))
+        )
+    except csv.Error as error:
         raise BadDataset(f"Cannot read the log {path}: {error}.") from None
     if not isinstance(rows, list):
         raise BadDataset(f"{path}: expected a JSON list of records, got {type(rows).__name__}.")
@@ -112,11 +117,14 @@ def load_replay(path: str | Path, *, clock: Callable[[], float] = time.monotonic
 def _parse(row: Any, where: str) -> Record:
     known = ("time_s", "energy_j", *_STATE_FIELDS)
     if not isinstance(row, dict) or not {"time_s", "energy_j"} <= set(row) or not set(row) <= set(known):
-        got = sorted(map(str, row)) if isinstance(row, dict) else row
+        got = quote(sorted(map(str, row)) if isinstance(row, dict) else row)
         raise BadDataset(f"{where}: expected time_s, energy_j and any of {', '.join(_STATE_FIELDS)}; got {got}.")
     try:
         given = {k: v for k, v in row.items() if v not in (None, "")}
         state = {k: int(v) if k in _INTEGERS else float(v) for k, v in given.items() if k in _STATE_FIELDS}
-        return float(given["time_s"]), float(given["energy_j"]), DeviceState(**state)  # type: ignore[arg-type]
-    except (KeyError, TypeError, ValueError) as error:
+        time_s, energy_j = float(given["time_s"]), float(given["energy_j"])
+        if not all(map(math.isfinite, (time_s, energy_j, *state.values()))):
+            raise ValueError("nan or infinity")
+        return time_s, energy_j, DeviceState(**state)  # type: ignore[arg-type]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadDataset(f"{where}: not a number or missing: {error}.") from None

@@ -1,81 +1,107 @@
-"""Checked reading of a saved tree's JSON values: each error says where, what was expected and what was found."""
+"""Calls and workloads read strictly from the JSON of a saved tree, a saved prediction or a plan."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, TypeVar
+import math
+import re
+from dataclasses import fields
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
 from irene.errors import BadInput
+from irene.fields import MOST_WHOLE, Field
+from irene.model_tree.memory import Memory
+from irene.model_tree.workload import Workload
 from irene.primitives.call import DTYPE_BYTES, Call
+from irene.quoting import quote
 
-T = TypeVar("T")
-_MISSING: Any = object()
-
-
-def fail(where: str, expected: str, got: Any) -> NoReturn:
-    """Raise `BadInput` for a value of a saved tree."""
-    text = repr(got)
-    shown = text if len(text) <= 60 else f"{text[:57]}..."
-    raise BadInput(f"Saved tree: at {where}, expected {expected}, got {shown}.")
-
-
-def take(data: dict[str, Any], key: str, kind: type[T], where: str, default: T = _MISSING) -> T:
-    """The value of a key, of the JSON type that `kind` names."""
-    value = data.get(key, default)
-    if value is _MISSING:
-        fail(where, f"a key {key!r}", sorted(data))
-    if not isinstance(value, kind):
-        fail(f"{where}.{key}", {list: "a list", dict: "an object", str: "a text"}[kind], value)  # type: ignore[index]
-    return value
+MOST_DEPTH = 200
+"""Modules in modules: no model has a tenth of it, and what walks a tree by recursion stays within Python's limit."""
+MOST_ELEMENTS = 2**48
+"""Of one tensor, and of one size: 500 TB in bfloat16. Products of a few such numbers are still finite floats."""
+MOST_ROUTING = 10**7
+"""Characters of a routing: a histogram of thousands of experts in each of a hundred layers."""
+_OPERATOR = re.compile(r"\w+(\.\w+)*")
+_CALL_KEYS = ("op", "args", "outputs")
+_WORKLOAD_KEYS = ("batch_size", "seq_len", "decoder_seq_len", "dtype", "task", "execution", "new_tokens")
 
 
-def take_count(data: dict[str, Any], key: str, where: str, default: int = _MISSING) -> int:
-    """A whole number of 0 or more."""
-    value = data.get(key, default)
-    if value is _MISSING:
-        fail(where, f"a key {key!r}", sorted(data))
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        fail(f"{where}.{key}", "a whole number of 0 or more", value)
-    return value
+def read_workload(field: Field) -> Workload:
+    """A workload; what newer fields than the first seven leave out keeps its default."""
+    found = field.keys(_WORKLOAD_KEYS, (f.name for f in fields(Workload))).items()
+    most = {"expert_routing": MOST_ROUTING}
+    given = {n: _read_as(hint, found[n], most.get(n, 200)) for n, hint in _workload_hints().items() if n in found}
+    try:
+        return Workload(**given)
+    except BadInput as problem:
+        raise field.error(f"{field.source}: at {field.path}: {problem}") from None
 
 
-def take_call(data: Any, where: str) -> Call:
+def read_memory(field: Field) -> Memory:
+    """What `Memory.to_json` gave; the peak follows from the rest."""
+    return Memory(**{name: field[name].whole() for name in ("weights", "kv_cache", "activations")})
+
+
+def read_call(field: Field) -> Call:
     """A call whose tensors have known dtypes and whole sizes; unknown keys are errors."""
-    if not isinstance(data, dict):
-        fail(where, "an object", data)
-    unknown = sorted(set(data) - {"op", "args", "kwargs", "outputs", "is_view"})
-    if unknown:
-        raise BadInput(f"Saved tree: unknown key {unknown[0]!r} in {where}.")
-    take(data, "op", str, where)
-    for value in (take(data, "args", list, where), take(data, "outputs", list, where)):
-        _check_argument(value, where)
-    for value in take(data, "kwargs", dict, where, {}).values():
-        _check_argument(value, where)
-    if not isinstance(data.get("is_view", False), bool):
-        fail(f"{where}.is_view", "true or false", data["is_view"])
-    return Call.from_json(data)
+    field.keys(_CALL_KEYS, ("kwargs", "is_view"))
+    op = field["op"]
+    if not _OPERATOR.fullmatch(op.text(most=200)):
+        op.fail("an operator such as 'aten.linear.default'")
+    for argument in (*field["args"].list(), *field["outputs"].list()):
+        _check_argument(argument)
+    if (named := field.get("kwargs")) is not None:
+        for argument in named.items().values():
+            _check_argument(argument)
+    if (is_view := field.get("is_view")) is not None:
+        is_view.flag()
+    return Call.from_json(field.value)
 
 
-def _check_argument(value: Any, where: str) -> None:
+@cache
+def _workload_hints() -> dict[str, Any]:
+    return get_type_hints(Workload)
+
+
+def _read_as(hint: Any, field: Field, most: int) -> Any:
+    members = get_args(hint) or (hint,)
+    if field.value is None and type(None) in members:
+        return None
+    return field.text(most=most) if str in members else field.whole()
+
+
+def _check_argument(field: Field) -> None:
+    value = field.value
+    if value is None or isinstance(value, bool):
+        return
     if isinstance(value, list):
-        for item in value:
-            _check_argument(item, where)
+        for item in field.list():
+            _check_argument(item)
     elif isinstance(value, dict):
         if set(value) == {"f"}:
-            if value["f"] not in ("inf", "-inf", "nan"):
-                fail(where, "a float 'inf', '-inf' or 'nan'", value)
+            field["f"].text(among=("inf", "-inf", "nan"))
         elif set(value) == {"t"}:
-            _check_tensor(value["t"], where)
+            _check_tensor(field["t"])
         else:
-            fail(where, 'a tensor {"t": [shape, stride, dtype]} or a float {"f": text}', value)
+            field.fail('a tensor {"t": [shape, stride, dtype]} or a float {"f": text}')
+    elif isinstance(value, int) and not isinstance(value, bool):
+        field.whole(-MOST_WHOLE - 1)
+    elif isinstance(value, float):
+        field.number()
+    elif isinstance(value, str):
+        field.text()
 
 
-def _check_tensor(spec: Any, where: str) -> None:
-    if not isinstance(spec, list) or len(spec) not in (3, 4) or (len(spec) == 4 and spec[3] != 1):
-        fail(where, "a tensor [shape, stride, dtype] or [shape, stride, dtype, 1]", spec)
+def _check_tensor(field: Field) -> None:
+    spec = field.value
+    if not isinstance(spec, list) or len(spec) < 3 or spec[3:] not in ([], [1], [0, 1], [1, 1]):
+        field.fail("a tensor [shape, stride, dtype], then 1 for a weight, then 1 for one that the host sends")
     shape, stride, dtype = spec[:3]
     for sizes in (shape, stride):
-        whole = isinstance(sizes, list) and all(type(size) is int and size >= 0 for size in sizes)
+        whole = isinstance(sizes, list) and all(type(size) is int and 0 <= size <= MOST_ELEMENTS for size in sizes)
         if not whole or len(sizes) != len(shape):
-            fail(where, "shape and stride: two lists of whole numbers, equally long", spec)
+            field.fail(f"shape and stride: two lists of whole numbers up to {MOST_ELEMENTS}, equally long")
+    if math.prod(shape) > MOST_ELEMENTS:
+        field.fail(f"a tensor of at most {MOST_ELEMENTS} elements")
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
-        fail(where, f"a dtype of {', '.join(DTYPE_BYTES)}", dtype)
+        field.fail(f"a dtype of {', '.join(DTYPE_BYTES)}", quote(dtype))

@@ -89,6 +89,8 @@ def _label(flat: FlatTree, addresses: list[str], group: list[int], count: int) -
         return node.type
     above = flat.nodes[flat.parent[group[0]]].path
     names = [addresses[index].removeprefix(f"{above}.") for index in (group[0], group[-1])]
+    if node.count > 1:
+        return f"{names[0]} (x{node.count})"
     if len(group) > 1 and count == 1:
         return names[0].split("@")[0]  # one child of each of several folded parents
     return names[0] if count == 1 else f"{names[0]} ... {names[1].rpartition('.')[2]} (x{count})"

@@ -1,7 +1,7 @@
 """A tree as numpy arrays (`FlatTree`, with the one recursion) and as a networkx graph.
 
-Aggregating energy up a tree of ten thousand calls in Python loops would cost more than the prediction itself, so the
-two directions that a tree is ever walked in are vectorised here: sums go up, products of weights go down.
+Aggregating energy up a tree of ten thousand calls in Python loops would cost more than the prediction itself, so sums
+over subtrees are vectorised here.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irene.arrays import BoolArray, FloatArray, IntArray
 from irene.model_tree.tree import ModelTree, Node
 
 if TYPE_CHECKING:
     import networkx
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,7 @@ class FlatTree:
     parent: IntArray
     depth: IntArray
     kind: NDArray[np.str_]
-    is_leaf: NDArray[np.bool_]
+    is_leaf: BoolArray
     subtree_end: IntArray
     leaf_index: IntArray
     leaf_start: IntArray
@@ -63,16 +61,6 @@ class FlatTree:
         sums: FloatArray = np.add.reduceat(padded, bounds, axis=0)[::2]
         sums[self.leaf_start == self.leaf_end] = 0.0  # reduceat gives an empty slice its first element
         return sums
-
-    def multiply_down(self, node_weights: FloatArray) -> FloatArray:
-        """Product of the weights of each node and all its ancestors: shape (nodes,) -> (nodes,)."""
-        products: FloatArray = np.array(node_weights, dtype=np.float64)
-        if products.shape != self.parent.shape:
-            raise ValueError(f"multiply_down expects one weight for each of {len(self)} nodes, got {products.shape}.")
-        for level in range(1, int(self.depth.max()) + 1):
-            here = np.flatnonzero(self.depth == level)
-            products[here] *= products[self.parent[here]]
-        return products
 
 
 def flatten(tree: ModelTree | Node) -> FlatTree:

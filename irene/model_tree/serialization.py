@@ -1,7 +1,7 @@
 """A tree as JSON and back: what `irene tree --format json` writes and every command reads again, without torch.
 
     {"schema_version": 1, "format": "irene.model_tree", "model": ..., "workload": {...}, "versions": {...},
-     "notes": [...], "calls": [CALL, ...], "root": NODE}
+     "notes": [...], "quantization": ..., "left_out": ..., "stored_as": ..., "calls": [CALL, ...], "root": NODE}
     NODE      {"kind", "path", "type", "call_index", "parameters", "children": [NODE or PRIMITIVE, ...]}
     PRIMITIVE {"call": index into calls, "call_index", "weights": [...], "type" and "path" where they are not the usual}
 
@@ -15,17 +15,25 @@ import base64
 import binascii
 import json
 import zlib
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from irene.errors import BadInput
-from irene.model_tree.checks import fail, take, take_call, take_count
-from irene.model_tree.tree import ModelTree, Node, Workload
+from irene.fields import MOST_WHOLE, Field
+from irene.files import inflate, parse_json, read_json
+from irene.model_tree.checks import MOST_DEPTH, read_call, read_memory, read_workload
+from irene.model_tree.expert_routing import BALANCED
+from irene.model_tree.tree import ModelTree, Node
 from irene.primitives.call import Call
+from irene.primitives.countable import require_countable
+from irene.quoting import quote
 
 SCHEMA_VERSION = 1
 FORMAT = "irene.model_tree"
+_LEFT_OUT = {("gpus", 1), ("expert_routing", BALANCED)}  # of a workload: as before there were such settings
+_TOP_KEYS = ("schema_version", "format", "model", "workload", "versions", "notes", "calls", "root")
+_LEAF_KEYS = {"call", "call_index", "weights", "parameters", "path", "type"}
 
 
 def tree_to_json(tree: ModelTree) -> dict[str, Any]:
@@ -64,58 +72,58 @@ def tree_to_json(tree: ModelTree) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "format": FORMAT,
         "model": tree.model,
-        "workload": asdict(tree.workload),
+        "workload": {k: v for k, v in asdict(tree.workload).items() if (k, v) not in _LEFT_OUT},
         "versions": dict(tree.versions),
         "notes": list(tree.notes),
+        **({"quantization": tree.quantization} if tree.quantization else {}),
+        **({"left_out": tree.left_out} if tree.left_out else {}),
+        **({"stored_as": tree.stored_as} if tree.stored_as else {}),
+        **({"memory_bytes": tree.memory.to_json()} if tree.memory else {}),
         "calls": calls,
         "root": root,
     }
 
 
-def tree_from_json(data: Any) -> ModelTree:
-    """The tree that `tree_to_json` wrote; raises `BadInput` that says where and what is wrong."""
+def tree_from_json(data: Any, where: str = "Saved tree") -> ModelTree:
+    """The tree that `tree_to_json` wrote; `where` names it. Raises `BadInput` that says where and what is wrong."""
+    top = Field(data, where)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        fail("the top", f'an object with "format": "{FORMAT}"', data)
+        top.fail(f'an object with "format": "{FORMAT}"')
     version = data.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool):
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         advice = "Update irene to read it." if newer else "Write it again with 'irene tree --format json'."
-        raise BadInput(f"Saved tree: schema_version is {version!r}, this irene reads {SCHEMA_VERSION}. {advice}")
-    top = ("schema_version", "format", "model", "workload", "versions", "notes", "calls", "root")
-    _reject_unknown(data, top, "the top")
-    calls = [take_call(item, f"calls[{i}]") for i, item in enumerate(take(data, "calls", list, "the top"))]
-    versions = take(data, "versions", dict, "the top")
-    notes = take(data, "notes", list, "the top")
-    if not all(isinstance(text, str) for text in (*versions.values(), *notes)):
-        fail("versions and notes", "texts", [versions, notes])
-    try:
-        root = _decode_node(take(data, "root", dict, "the top"), "", calls, "root")
-    except RecursionError:
-        raise BadInput("Saved tree: its nodes are nested too deeply for a model.") from None
-    workload = _decode_workload(take(data, "workload", dict, "the top"))
-    return ModelTree(root, take(data, "model", str, "the top"), workload, tuple(versions.items()), tuple(notes))
+        raise BadInput(f"{where}: schema_version is {quote(version)}, this irene reads {SCHEMA_VERSION}. {advice}")
+    top.keys(_TOP_KEYS, ("quantization", "left_out", "stored_as", "memory_bytes"))
+    calls = [read_call(item) for item in top["calls"].list()]
+    versions = {name: text.text() for name, text in top["versions"].items().items()}
+    notes = tuple(note.text() for note in top["notes"].list())
+    root = _decode_node(top["root"], "", calls, MOST_DEPTH)
+    quantization, left_out, stored_as = (
+        top[key].text() if key in data else "" for key in ("quantization", "left_out", "stored_as")
+    )
+    workload, model = read_workload(top["workload"]), top["model"].text()
+    memory = read_memory(top["memory_bytes"]) if "memory_bytes" in data else None
+    return ModelTree(root, model, workload, tuple(versions.items()), notes, quantization, left_out, memory, stored_as)
 
 
 def load_tree(path: str | Path) -> ModelTree:
     """Read a tree that `irene tree MODEL --format json --output FILE` saved."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"Cannot read the saved tree {str(path)!r}: {error.strerror or error}.") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"The saved tree {str(path)!r} is not JSON: {error}.") from None
-    try:
-        return tree_from_json(data)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
+    return read_tree(read_json(path, "saved tree"), str(path))
 
 
-def is_saved_tree(path: str | Path) -> bool:
-    """Whether a file says that it is a saved tree (valid or not), rather than a config or a directory."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).is_file() else None
-    except (OSError, ValueError, RecursionError):
-        return False
+def read_tree(data: Any, where: str) -> ModelTree:
+    """As `tree_from_json`, and every call can be counted; `where` names the file in errors."""
+    tree = tree_from_json(data, where)
+    if tree.root.kind == "primitive":
+        raise BadInput(f"{where}: at root, expected a model or a module, got a primitive.")
+    for number, call in enumerate(dict.fromkeys(leaf.call for leaf in tree.root.leaves if leaf.call is not None)):
+        require_countable(call, f"{where}: distinct call {number}")
+    return tree
+
+
+def is_tree(data: Any) -> bool:
+    """Whether JSON says that it is a saved tree (valid or not)."""
     return isinstance(data, dict) and data.get("format") == FORMAT
 
 
@@ -127,50 +135,48 @@ def compress_tree(tree: ModelTree) -> str:
 
 def decompress_tree(text: str) -> ModelTree:
     """The tree behind `compress_tree`'s text."""
+    where = "Compressed tree"
     try:
-        data = json.loads(zlib.decompress(base64.b64decode(text, validate=True)))
-    except (binascii.Error, zlib.error, ValueError) as error:
-        raise BadInput(f"Compressed tree: cannot be unpacked ({error}); expected text from compress_tree.") from None
-    return tree_from_json(data)
+        packed = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadInput(f"{where}: cannot be unpacked ({error}); expected text from compress_tree.") from None
+    return tree_from_json(parse_json(inflate(packed, where), where), where)
 
 
-def _decode_node(data: Any, above: str, calls: list[Call], where: str) -> Node:
+def _decode_node(field: Field, above: str, calls: list[Call], depth: int) -> Node:
+    if depth < 0:
+        field.fail(f"modules at most {MOST_DEPTH} deep", "more")
+    data = field.value
     if not isinstance(data, dict):
-        fail(where, "an object", data)
-    weights = tuple(take_count({"weights": w}, "weights", where) for w in take(data, "weights", list, where, []))
-    call_index, parameters = take_count(data, "call_index", where, 0), take_count(data, "parameters", where, 0)
+        field.fail("an object")
+    listed = data.get("weights", [])
+    if not (isinstance(listed, list) and all(type(number) is int and 0 <= number <= MOST_WHOLE for number in listed)):
+        listed = [number.whole() for number in field["weights"].list()]
+    weights, call_index, parameters = tuple(listed), _whole(field, "call_index"), _whole(field, "parameters")
     if "call" in data:
-        _reject_unknown(data, ("call", "call_index", "weights", "parameters", "path", "type"), where)
-        index = take_count(data, "call", where)
+        if not data.keys() <= _LEAF_KEYS:
+            field.keys(("call",), _LEAF_KEYS)
+        index = _whole(field, "call")
         if index >= len(calls):
-            fail(f"{where}.call", f"an index below {len(calls)}", index)
+            field["call"].fail(f"an index below {len(calls)}")
         call = calls[index]
-        path, type_name = take(data, "path", str, where, above), take(data, "type", str, where, call.op)
+        path, type_name = _text(field, "path", above), _text(field, "type", call.op)
         return Node("primitive", path, type_name, (), call, call_index, parameters, weights)
-    _reject_unknown(data, ("kind", "path", "type", "call_index", "parameters", "weights", "children"), where)
-    kind = take(data, "kind", str, where)
-    if kind not in ("model", "module"):
-        fail(f"{where}.kind", "'model' or 'module'", kind)
-    path = take(data, "path", str, where)
-    listed = take(data, "children", list, where)
-    children = tuple(_decode_node(child, path, calls, f"{where}.children[{i}]") for i, child in enumerate(listed))
-    return Node(kind, path, take(data, "type", str, where), children, None, call_index, parameters, weights)  # type: ignore[arg-type]
+    field.keys(("kind", "path", "type", "children"), ("call_index", "parameters", "weights"))
+    kind: Any = field["kind"].text(among=("model", "module"))
+    path = _text(field, "path")
+    children = tuple(_decode_node(child, path, calls, depth - 1) for child in field["children"].list())
+    return Node(kind, path, _text(field, "type"), children, None, call_index, parameters, weights)
 
 
-def _decode_workload(data: dict[str, Any]) -> Workload:
-    where = "workload"
-    _reject_unknown(data, tuple(f.name for f in fields(Workload)), where)
-    optional: dict[str, int | None] = {}
-    for key in ("seq_len", "decoder_seq_len"):
-        if key not in data:
-            fail(where, f"a key {key!r}", data)
-        optional[key] = None if data[key] is None else take_count(data, key, where)
-    counts = {key: take_count(data, key, where) for key in ("batch_size", "new_tokens")}
-    texts = {key: take(data, key, str, where) for key in ("dtype", "task", "execution")}
-    return Workload(**optional, **counts, **texts)  # type: ignore[arg-type]
+# Trees have thousands of nodes: what is as it should be is taken as it is, and only what is not is asked of its field.
+def _whole(field: Field, key: str) -> int:
+    value = field.value.get(key, 0)
+    return value if type(value) is int and 0 <= value <= MOST_WHOLE else field[key].whole()
 
 
-def _reject_unknown(data: dict[str, Any], known: tuple[str, ...], where: str) -> None:
-    unknown = sorted(set(data) - set(known))
-    if unknown:
-        raise BadInput(f"Saved tree: unknown key {unknown[0]!r} in {where}; expected only {', '.join(known)}.")
+def _text(field: Field, key: str, default: str = "") -> str:
+    if key not in field.value:
+        return default
+    value = field.value[key]
+    return value if type(value) is str and len(value) < 200 and value.isascii() else field[key].text()

@@ -9,40 +9,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from irene.model_tree.memory import Memory
+from irene.model_tree.workload import Workload, describe_workload
 from irene.primitives.call import Call
+from irene.showing import Shown
 
-Kind = Literal["model", "module", "primitive"]
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What the model is asked to do.
-
-    `seq_len` counts tokens (of the encoder, where there are two); `None` where the config fixes the input (images).
-    `new_tokens` > 0 means a generation. `execution` is 'eager' or 'cuda_graph'.
-    """
-
-    batch_size: int = 1
-    seq_len: int | None = 128
-    decoder_seq_len: int | None = None
-    dtype: str = "bfloat16"
-    task: str = "base"
-    execution: str = "eager"
-    new_tokens: int = 0
+NodeKind = Literal["model", "module", "primitive"]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One call. `path` is the dotted name of the module as in `named_modules()` ('' for the root); `type` is the
+    """One call.
+
+    `path` is the dotted name of the module as in `named_modules()` ('' for the root); `type` is the
     module's class or the primitive's operator, with the kernel family behind it for attention ('...default[cudnn]').
 
     `call_index` counts earlier calls of the same module (0 for the first); for a primitive, `path` is the module that
     made the call and `call_index` counts earlier calls of the same op within that module call. `weight_ids` number
     the distinct parameters and buffers that a primitive reads, so that reuse can be seen. `parameters` counts the
-    distinct parameters of the module and all modules below it.
+    distinct parameters of the module and all modules below it. `count` is how often the call is made, with all below it
+    and other sizes each time: a decode step stands for all of its kind.
     """
 
-    kind: Kind
+    kind: NodeKind
     path: str
     type: str
     children: tuple[Node, ...] = ()
@@ -50,6 +39,7 @@ class Node:
     call_index: int = 0
     parameters: int = 0
     weight_ids: tuple[int, ...] = ()
+    count: int = 1
 
     @property
     def name(self) -> str:
@@ -74,14 +64,28 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelTree:
-    """A traced model: its root call, the workload it was traced for, and the versions that traced it."""
+class ModelTree(Shown):
+    """A traced model: its root call, the workload it was traced for, and the versions that traced it.
+
+    `quantization` says how the checkpoint stores its weights where the tree shows the dense twin of a quantised model;
+    '' where the tree shows the model itself. `stored_as` says it where the tree shows the program of quantised weights.
+    `left_out` names towers (of images, of sound) that no input reached.
+    `memory` is what the workload needs, where that was traced.
+    """
 
     root: Node
     model: str
     workload: Workload
     versions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = field(default=())
+    quantization: str = ""
+    left_out: str = ""
+    memory: Memory | None = None
+    stored_as: str = ""
+
+    def __repr__(self) -> str:
+        nodes = sum(1 for _ in self.root.walk())
+        return f"<ModelTree {self.model} ({describe_workload(self.workload)}): {nodes:,} nodes>"
 
     def with_workload(self, **changes: object) -> ModelTree:
         return replace(self, workload=replace(self.workload, **changes))  # type: ignore[arg-type]

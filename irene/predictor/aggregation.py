@@ -1,4 +1,4 @@
-"""From leaves to a whole: each leaf counts with a learned weight near one, and the host's gaps come on top.
+"""From leaves to a pass: each leaf counts with a learned weight near one, and the host's gaps come on top.
 
 A kernel inside a model is not the kernel in its own loop: clocks, caches and neighbours differ. Following IrEne (Cao et
 al., ACL 2021), a child counts with weight 1 + tanh(w.x) / tau, x being features of the child; here the children are the
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from irene.arrays import FloatArray
+from irene.leaves.kernel_sets import HALF_DTYPES
 from irene.leaves.leaf_model import LeafValues
-from irene.leaves.leaf_table import HALF_DTYPES, LeafTable
+from irene.leaves.leaf_table import LeafTable
 
-FloatArray = NDArray[np.float64]
 TAU = 3.0
 """A weight stays within 1 +- 1/3."""
 WEIGHT_FEATURES = (
@@ -54,9 +54,9 @@ NEUTRAL = Weights((0.0,) * len(WEIGHT_FEATURES), (0.0,) * len(WEIGHT_FEATURES))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AggregationCase:
-    """A measured whole that seldom waits for the host: its distinct leaves, how often each occurs, what was measured.
+    """A measured pass that seldom waits for the host: its distinct leaves, how often each occurs, what was measured.
 
-    `launches` is 1 for leaves that launch a kernel, else 0; times and energies are those at the whole's clock.
+    `launches` is 1 for leaves that launch a kernel, else 0; times and energies are those at the pass's clock.
     `issue_s` is what the host takes for all calls: where that is more, the GPU waits, and no weight may learn that.
     """
 
@@ -73,8 +73,8 @@ class AggregationCase:
 
 def weight_features(table: LeafTable, alone: LeafValues, execution: str) -> FloatArray:
     """Features of leaves that cost `alone` for their weights, shape (rows of the table, len(WEIGHT_FEATURES))."""
-    family, kind = np.array(table.families, dtype=np.str_), np.array(table.kinds, dtype=np.str_)
-    half = np.isin(np.array(table.dtypes, dtype=np.str_), HALF_DTYPES)
+    family, kind = table.words("families"), table.words("kinds")
+    half = np.isin(table.words("dtypes"), HALF_DTYPES)
     gemm, vector = family == "gemm", family == "vector"
     log2_us = np.log2(np.maximum(alone.duration_s, 1e-7) * 1e6)
     columns = [
@@ -90,7 +90,9 @@ def weight_features(table: LeafTable, alone: LeafValues, execution: str) -> Floa
         kind == "convolution",
         vector & (table.traffic_bytes < table.spec.l2_bytes),  # in a model its neighbour has just written them
     ]
-    return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+    seen = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+    seen[table.is_collective] = 0.0  # weight one: what kernels of one GPU taught says nothing of an exchange
+    return seen
 
 
 def fit_weights(cases: Sequence[AggregationCase], idle_power_w: float) -> Weights:

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from irene.arrays import FloatArray
 from irene.model_tree.graph import FlatTree
 from irene.primitives.kinds import launches_kernel
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

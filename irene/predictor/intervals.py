@@ -6,36 +6,64 @@ errors fall back to all errors together, never to a guess.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 LEVEL = 0.9
 WITH_RUNTIME = "with_runtime"
+FALLBACK_FACTOR = 10.0
+"""A primitive that nothing is known of but its bytes may take this much more, or less."""
+OUTSIDE_FACTOR = 2.0
+"""Outside the data errors in log energy are taken to be so much larger, and once more for each further doubling."""
+OUTSIDE = ("extrapolated", "transferred")
 _FEWEST = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Half-widths in log energy: by primitive kind, and by regime of a whole.
+    """Half-widths in log energy: by primitive kind (in low precision by regressor of time), and by regime of a pass.
 
-    Regimes are 'cuda_graph', 'eager', 'host_bound', and WITH_RUNTIME for any whole whose run was watched.
+    Regimes are 'cuda_graph', 'eager', 'host_bound', and WITH_RUNTIME for any pass whose run was watched. `by_form` are
+    of kinds too: of calls whose form (operator and layout) was held out, all calls of it together.
     """
 
     by_kind: Mapping[str, float]
     any_kind: float
     by_regime: Mapping[str, float]
     any_regime: float
+    by_form: Mapping[str, float]
+    any_form: float
 
-    def of_kind(self, kind: str, provenance: str) -> float:
-        """A primitive's half-width; outside the data it is doubled, for a bytes roof it is a factor of ten."""
+    def of_kind(self, kind: str, provenance: str, octaves: float = 0.0) -> float:
+        """A primitive's half-width; for a bytes roof it is a factor of ten.
+
+        `octaves` say how often its size doubles the largest that was timed (see `widening`).
+        """
         if provenance == "fallback":
-            return max(math.log(10.0), self.any_kind)
+            return max(math.log(FALLBACK_FACTOR), self.any_kind)
         width = self.by_kind.get(kind, self.any_kind)
-        return 2.0 * width if provenance in ("extrapolated", "transferred") else width
+        return widening(provenance, octaves) * width
+
+    def of_new_form(self, kind: str) -> float:
+        """The least half-width of a call of a kind that was timed, in a form that was not."""
+        return self.by_form.get(kind, self.any_form)
 
     def of_regime(self, regime: str) -> float:
         return self.by_regime.get(regime, self.any_regime)
+
+
+def widening(provenance: str, octaves: float = 0.0) -> float:
+    """How many times what is known inside the data a half-width is.
+
+    A call counts as inside up to a doubling of the largest size; there its width is twice the known one, and it grows
+    by the known one with each doubling: what is far from any measurement is known as badly as it is far.
+
+    >>> widening("interpolated", 0.9), widening("extrapolated", 1.0), widening("extrapolated", 20.0)
+    (1.0, 2.0, 21.0)
+    """
+    return max(OUTSIDE_FACTOR, 1.0 + octaves) if provenance in OUTSIDE else 1.0
 
 
 def conformal_half_width(log_errors: Sequence[float]) -> float:
@@ -49,11 +77,48 @@ def conformal_half_width(log_errors: Sequence[float]) -> float:
     return round(ranked[place - 1], 6)
 
 
-def calibrate(kind_errors: Iterable[tuple[str, float]], regime_errors: Iterable[tuple[str, float]]) -> Intervals:
-    """(kind, log error) of primitives and (regime, log error) of wholes, none of them from cases learned from."""
+def form_half_width(kinds: Sequence[Sequence[Sequence[float]]]) -> float:
+    """The half-width that covers 90 % of the calls of another form: errors by kind, by form, by call.
+
+    Kinds count alike, in a kind its forms, in a form its calls: the next form is as likely of any. The correction for
+    few errors is that for as many as there are forms.
+
+    >>> form_half_width([[[0.1, -0.1]] * 18 + [[0.5] * 9]])
+    0.1
+    >>> form_half_width([[[0.1, -0.1]] * 18, [[0.5] * 9]])
+    0.5
+    """
+    forms = sum(map(len, kinds))
+    ranked = sorted(
+        (abs(error), 1.0 / (len(kinds) * len(of_kind) * len(errors)))
+        for of_kind in kinds for errors in of_kind for error in errors
+    )  # fmt: skip
+    enough = min(1.0, LEVEL * (forms + 1) / forms) - 1e-9
+    within = itertools.accumulate(weight for _, weight in ranked)
+    place = next((at for at, weight in enumerate(within) if weight >= enough), len(ranked) - 1)
+    return round(ranked[place][0], 6)
+
+
+def calibrate(
+    kind_errors: Iterable[tuple[str, float]], regime_errors: Iterable[tuple[str, float]],
+    form_errors: Iterable[tuple[str, str, float]] = (),
+) -> Intervals:  # fmt: skip
+    """(kind, log error) of primitives, (regime, log error) of passes, (kind, form, log error) of forms held out.
+
+    None is of a case that was learned from. Without errors of forms, a form adds nothing.
+    """
     by_kind, any_kind = _widths(list(kind_errors))
     by_regime, any_regime = _widths(list(regime_errors))
-    return Intervals(by_kind, any_kind, by_regime, any_regime)
+    return Intervals(by_kind, any_kind, by_regime, any_regime, *_form_widths(form_errors))
+
+
+def _form_widths(form_errors: Iterable[tuple[str, str, float]]) -> tuple[dict[str, float], float]:
+    kinds: dict[str, dict[str, list[float]]] = {}
+    for kind, form, error in form_errors:
+        kinds.setdefault(kind, {}).setdefault(form, []).append(error)
+    of_kinds = {kind: list(forms.values()) for kind, forms in sorted(kinds.items())}
+    own = {kind: form_half_width([forms]) for kind, forms in of_kinds.items() if len(forms) >= _FEWEST}
+    return own, form_half_width(list(of_kinds.values())) if of_kinds else 0.0
 
 
 def _widths(errors: list[tuple[str, float]]) -> tuple[dict[str, float], float]:

@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from irene.account import PARTS, parts_of
+from irene.arrays import IntArray
 from irene.model_tree.addresses import address_nodes, find_nodes
-from irene.model_tree.graph import FlatTree, FloatArray, flatten
+from irene.model_tree.graph import FlatTree, flatten
 from irene.model_tree.tree import ModelTree
+from irene.predictor.bounds import bound_of
+from irene.predictor.node_values import PROVENANCES, NodeValues, sum_ranks
+from irene.predictor.phases import GenerationAnswers, Phase, answer_generation
+from irene.showing import Shown
 from irene.units import format_quantity
-
-if TYPE_CHECKING:
-    import pandas
-
-PROVENANCES = ("measured", "interpolated", "extrapolated", "transferred", "fallback")
-"""Where a number comes from, best first."""
-
-BOUNDS = ("compute_bound", "memory_bound", "power_bound", "host_bound", "")
-"""What limits a call; '' where nothing runs."""
-
-_PARTS = ("compute", "memory", "static", "launch_gap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,52 +28,6 @@ class PredictorInfo:
     name: str
     version: str
     trained_on: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NodeValues:
-    """One value for each call of a tree, in walk order: arrays of shape (nodes,), `provenance` and `bound` of str.
-
-    `energy_j` is attributed: a leaf's share of the root's energy, and at every node the sum of `compute_j`,
-    `memory_j`, `static_j` and `launch_gap_j`. `low_j` and `high_j` are its 90 % interval. `isolated_energy_j` is what
-    the call would cost in a loop of its own.
-    """
-
-    energy_j: FloatArray
-    low_j: FloatArray
-    high_j: FloatArray
-    duration_s: FloatArray
-    isolated_energy_j: FloatArray
-    compute_j: FloatArray
-    memory_j: FloatArray
-    static_j: FloatArray
-    launch_gap_j: FloatArray
-    flop: FloatArray
-    traffic_bytes: FloatArray
-    provenance: tuple[str, ...]
-    bound: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            given = getattr(self, field.name)
-            if field.name in ("provenance", "bound"):
-                value: Any = tuple(map(str, given))
-                unknown = set(value) - set(PROVENANCES if field.name == "provenance" else BOUNDS)
-                if unknown:
-                    raise ValueError(f"NodeValues.{field.name}: unknown {sorted(unknown)}.")
-            else:
-                value = np.array(given, dtype=np.float64)  # a copy: nobody can write into a prediction from outside
-                value.flags.writeable = False
-                if not (np.isfinite(value).all() and (value >= 0).all()):
-                    raise ValueError(f"NodeValues.{field.name} must be finite and not negative at every node.")
-            if len(value) != len(self.energy_j):
-                raise ValueError(f"NodeValues.{field.name} has {len(value)} values, expected {len(self.energy_j)}.")
-            object.__setattr__(self, field.name, value)
-        parts = sum((getattr(self, f"{part}_j") for part in _PARTS), np.zeros(len(self.energy_j)))
-        _require_close(parts, self.energy_j, "breakdown sums to {0:.9g} J where energy_j is {1:.9g} J")
-        slack = 1e-9 * self.energy_j
-        if not ((self.low_j <= self.energy_j + slack) & (self.energy_j <= self.high_j + slack)).all():
-            raise ValueError("NodeValues: low_j <= energy_j <= high_j must hold at every node.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +57,13 @@ class NodePrediction:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Prediction(Shown):
     """Energy, time and power of a model on a device, with where they go.
 
-    `values` holds one value for each call of `tree`; the properties are those of the whole model.
+    `values` holds one value for each call of `tree`; the properties are those of the whole model. Of several GPUs,
+    `tree` and `values` are one rank's (the largest, where ranks differ), and energies of the whole sum all `ranks`.
     `provenance_shares` says which share of the energy comes from which kind of knowledge (it sums to 1).
+    `fits` says whether the peak of its memory fits into the device, None where that is not known.
     """
 
     tree: ModelTree
@@ -120,6 +71,7 @@ class Prediction:
     predictor: PredictorInfo
     values: NodeValues
     provenance_shares: Mapping[str, float]
+    fits: bool | None = None
 
     def __post_init__(self) -> None:
         if len(self.flat) != len(self.values.energy_j):
@@ -143,14 +95,33 @@ class Prediction:
         """The tree as arrays, in the order of `values`."""
         return flatten(self.tree)
 
+    @cached_property
+    def counts(self) -> IntArray:
+        """How often the call of each node is made."""
+        counts = np.array([node.count for node in self.flat.nodes], dtype=np.int64)
+        for index in range(1, len(counts)):
+            counts[index] *= counts[self.flat.parent[index]]
+        return counts
+
+    @property
+    def ranks(self) -> int:
+        """The GPUs that share the model, each with the joules of `values`."""
+        return self.tree.workload.gpus
+
+    @cached_property
+    def summed(self) -> NodeValues:
+        """The values with the joules, FLOP and bytes of all ranks together; the time is that of one."""
+        return sum_ranks(self.values, self.ranks)
+
     @property
     def energy_j(self) -> float:
-        return float(self.values.energy_j[0])
+        """Joules of one call, the boards of all ranks together."""
+        return self.ranks * float(self.values.energy_j[0])
 
     @property
     def interval_j(self) -> tuple[float, float]:
         """The 90 % interval of the energy."""
-        return float(self.values.low_j[0]), float(self.values.high_j[0])
+        return self.ranks * float(self.values.low_j[0]), self.ranks * float(self.values.high_j[0])
 
     @property
     def duration_s(self) -> float:
@@ -163,7 +134,7 @@ class Prediction:
 
     @property
     def provenance(self) -> str:
-        """The worst provenance of any part; `provenance_shares` says how much of the energy it concerns."""
+        """The worst provenance of what matters: it and worse have 1 % of the energy; see `provenance_shares`."""
         return self.values.provenance[0]
 
     @property
@@ -174,7 +145,44 @@ class Prediction:
     @property
     def breakdown_j(self) -> dict[str, float]:
         """Where the energy goes; sums to `energy_j`."""
-        return self._breakdown([0])
+        return {part: self.ranks * joules for part, joules in self._breakdown([0]).items()}
+
+    @cached_property
+    def generation(self) -> GenerationAnswers | None:
+        """The answers of a generation; None of a forward pass."""
+        return answer_generation(self.flat, self.summed, self.tree.workload)
+
+    @property
+    def memory_bytes(self) -> dict[str, int] | None:
+        """Bytes on one GPU: weights, kv_cache, activations, and the peak; None of a tree that was saved without."""
+        return None if self.tree.memory is None else self.tree.memory.to_json()
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of a generation, in order; empty of a forward pass."""
+        return self.generation.phases if self.generation else ()
+
+    @property
+    def energy_per_output_token_j(self) -> float | None:
+        """Joules of the whole generation for each token of each sample; None of a forward pass."""
+        return self.generation.energy_per_output_token_j if self.generation else None
+
+    @property
+    def prefill_energy_j(self) -> float | None:
+        return self.generation.prefill_energy_j if self.generation else None
+
+    @property
+    def decode_energy_j(self) -> float | None:
+        return self.generation.decode_energy_j if self.generation else None
+
+    @property
+    def time_to_first_token_s(self) -> float | None:
+        return self.generation.time_to_first_token_s if self.generation else None
+
+    @property
+    def time_per_output_token_s(self) -> float | None:
+        """Mean time between two tokens; None where there is only one, or none."""
+        return self.generation.time_per_output_token_s if self.generation else None
 
     def node(self, path: str) -> NodePrediction:
         """Energy and time of one module (all its calls together), of one call, or of one leaf.
@@ -189,7 +197,7 @@ class Prediction:
             path=path,
             kind=nodes[0].kind,
             type=nodes[0].type,
-            calls=len(found),
+            calls=int(self.counts[found].sum()),
             energy_j=energy_j,
             interval_j=(float(values.low_j[found].sum()), float(values.high_j[found].sum())),
             duration_s=float(values.duration_s[found].sum()),
@@ -199,43 +207,29 @@ class Prediction:
             traffic_bytes=float(values.traffic_bytes[found].sum()),
             parameters=nodes[0].parameters,
             share=self._share(energy_j),
-            bound=values.bound[max(found, key=lambda i: float(values.energy_j[i]))],
+            bound=bound_of(values, found, self.device),
             provenance=max((values.provenance[i] for i in found), key=PROVENANCES.index),
         )
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One flat dict for each node, in walk order."""
+        """One flat dict for each node, in walk order; of several GPUs, one rank's."""
+        parts = {f"{part}_j" for part in PARTS} - {f"{part}_j" for part in parts_of(self.ranks)}
+        columns = [field.name for field in fields(self.values) if field.name not in parts]
         for index, (node, path) in enumerate(zip(self.flat.nodes, address_nodes(self.flat), strict=True)):
             row: dict[str, Any] = {"path": path, "name": node.name, "kind": node.kind, "type": node.type}
+            row |= {"calls": int(self.counts[index])} if self.phases else {}
             row |= {"depth": int(self.flat.depth[index]), "parameters": node.parameters}
-            row |= {f.name: _plain(getattr(self.values, f.name)[index]) for f in fields(self.values)}
+            row |= {name: _plain(getattr(self.values, name)[index]) for name in columns}
             yield row | {"share": self._share(row["energy_j"])}
 
-    def to_frame(self) -> pandas.DataFrame:
-        """One row for each node, in walk order."""
-        import pandas  # here, not above: it costs half a second that a prediction does not need
-
-        return pandas.DataFrame(list(self.rows()))
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that `irene predict --format json` prints; README describes it."""
-        from irene.predictor.prediction_json import prediction_to_json
-
-        return prediction_to_json(self)
-
     def _breakdown(self, indices: list[int]) -> dict[str, float]:
-        return {part: float(getattr(self.values, f"{part}_j")[indices].sum()) for part in _PARTS}
+        return {part: float(getattr(self.values, f"{part}_j")[indices].sum()) for part in parts_of(self.ranks)}
 
     def _share(self, energy_j: float) -> float:
-        return energy_j / self.energy_j if self.energy_j > 0 else 0.0
+        """Of a rank's own joules."""
+        whole_j = float(self.values.energy_j[0])
+        return energy_j / whole_j if whole_j > 0 else 0.0
 
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, str) else float(value)
-
-
-def _require_close(got: FloatArray, expected: FloatArray, message: str) -> None:
-    wrong = np.flatnonzero(~np.isclose(got, expected, rtol=1e-6, atol=1e-12))
-    if len(wrong):
-        first = wrong[0]
-        raise ValueError(f"NodeValues: at node {first}, " + message.format(got[first], expected[first]) + ".")

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from irene.arrays import FloatArray
+from irene.errors import BadInput
 from irene.hardware.spec import DeviceSpec
-from irene.leaves.leaf_model import LeafModel
+from irene.hardware.system import load_system
+from irene.leaves.leaf_model import LeafPrices
 from irene.leaves.leaf_table import effective_dtype, make_table
+from irene.model_tree.expert_routing import BALANCED
+from irene.model_tree.quantization import require_dense, require_towers
 from irene.model_tree.tree import ModelTree
+from irene.passes.counted import Pass
 from irene.predictor.aggregation import Weights
-from irene.predictor.attribution import attribute, rescale, share_provenance
+from irene.predictor.attribution import rescale, share_provenance
 from irene.predictor.domain import Domain
-from irene.predictor.expert_loads import TYPICAL_LOADS, deal_unevenly, without_idle
 from irene.predictor.host_model import HostModel
 from irene.predictor.intervals import WITH_RUNTIME, Intervals
-from irene.predictor.placement import place_leaves
+from irene.predictor.node_intervals import find_widths
+from irene.predictor.pipeline import price_passes
 from irene.predictor.prediction import Prediction, PredictorInfo
 from irene.predictor.runtime import RuntimeFeatures, RuntimeModel, watch_run
 from irene.predictor.tree_leaves import tabulate_leaves
 from irene.primitives.call import Call
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +52,7 @@ class Predictor:
 
     info: PredictorInfo
     spec: DeviceSpec
-    leaves: LeafModel
+    leaves: LeafPrices
     host: HostModel
     weights: Weights
     runtime: RuntimeModel
@@ -59,23 +62,23 @@ class Predictor:
     def predict(self, tree: ModelTree, run: RuntimeFeatures | None = None) -> Prediction:
         """Predict the energy and time of every call of a tree, in the execution that its workload names.
 
-        With a `run` that was watched, the whole takes its measured time and the energy that follows from it; the nodes
-        keep their shares.
+        With a `run` that was watched, the pass takes its measured time and the energy that follows from it; the nodes
+        keep their shares. Raises BadInput for the tree of a model whose weights are quantised.
         """
-        loads = TYPICAL_LOADS if run is None else run.loads
-        leaves = tabulate_leaves(tree, self.spec)
-        leaves = replace(leaves, table=without_idle(leaves.table, loads))
-        alone = deal_unevenly(self.leaves.predict(leaves.table), leaves.table, loads)
-        placed = place_leaves(leaves, alone, self.weights, self.host, tree.workload.execution, self.spec)
-        by_row = self.domain.provenance_of(leaves.table)
-        provenance = [by_row[row] for row in leaves.row_of_leaf]
-        values = attribute(placed, provenance, self.intervals, self.spec)
+        require_dense(tree.model, tree.quantization)
+        require_towers(tree.model, tree.left_out)
+        load_system(self.spec, tree.workload.gpus)  # a saved tree may be of more than this device can be
+        seen = None if run is None else run.seen_loads
+        if seen is not None and tree.workload.expert_routing != BALANCED:
+            raise BadInput("The loads of experts are those that the run saw or those of expert_routing: give one.")
+        (priced,) = price_passes(self, [Pass(tree)], seen)
+        values = priced.values
         if run is not None:
-            watched = watch_run(placed, run, tree.workload.execution, self.spec)
+            watched = watch_run(priced.placed, run, tree.workload.execution, self.spec)
             energy_j = self.runtime.energy_j(watched, self.spec)
             values = rescale(values, energy_j, run.duration_s, self.intervals.of_regime(WITH_RUNTIME))
-        shares = share_provenance(provenance, placed.energy_j)
-        return Prediction(tree, self.spec.name, self.info, values, shares)
+        shares = share_provenance(priced.provenance, priced.placed.energy_j)
+        return Prediction(tree, self.spec.name, self.info, values, shares, fits_into(tree, self.spec))
 
     def sum_of_leaves_j(self, tree: ModelTree) -> float:
         """The plain sum of the leaves' energies, each as measured alone: no weights, no host."""
@@ -88,8 +91,14 @@ class Predictor:
         table = make_table(calls, effective, [w == "cold" for w in weights], self.spec)
         values = self.leaves.predict(table)
         provenance = self.domain.provenance_of(table)
-        width = np.array([self.intervals.of_kind(k, p) for k, p in zip(table.kinds, provenance, strict=True)])
+        distance = self.domain.distance_of(table, provenance)
+        width = find_widths(table.known_by.tolist(), provenance, distance, self.intervals).own
         energy_j = values.energy_j
         low_j, high_j = energy_j * np.exp(-width), energy_j * np.exp(width)
         burst_s = self.leaves.predict_burst_s(table)
         return LeafEstimates(values.duration_s, burst_s, values.power_w, energy_j, low_j, high_j, tuple(provenance))
+
+
+def fits_into(tree: ModelTree, spec: DeviceSpec) -> bool | None:
+    """Whether the peak of a workload's memory fits into a device; None where it was not traced."""
+    return None if tree.memory is None else tree.memory.peak <= spec.memory_bytes

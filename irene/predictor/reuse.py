@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from irene.arrays import BoolArray, FloatArray, IntArray
 from irene.model_tree.graph import FlatTree
 
 MIN_WEIGHT_BYTES = 1_000_000  # smaller weights were measured hot only
@@ -19,9 +19,9 @@ class WeightUses:
     The model is called again and again, so a weight's last use in one call precedes its first in the next: `is_lap`.
     """
 
-    leaf: NDArray[np.int64]
-    before: NDArray[np.int64]
-    is_lap: NDArray[np.bool_]
+    leaf: IntArray
+    before: IntArray
+    is_lap: BoolArray
 
 
 def find_uses(flat: FlatTree) -> WeightUses:
@@ -37,17 +37,17 @@ def find_uses(flat: FlatTree) -> WeightUses:
     return WeightUses(np.array(leaf, np.int64), np.array(before, np.int64), np.array(is_lap, np.bool_))
 
 
-def find_cold(
-    uses: WeightUses, traffic_bytes: NDArray[np.float64], weight_bytes: NDArray[np.float64], l2_bytes: float
-) -> NDArray[np.bool_]:
+def find_cold(uses: WeightUses, traffic_bytes: FloatArray, weight_bytes: FloatArray, l2_bytes: float) -> BoolArray:
     """True for each leaf whose weights are read again only after more than `l2_bytes` of other traffic.
 
-    Arrays are per leaf, in call order.
+    Arrays are per leaf, in call order: shape (leaves,), or (passes, leaves) of several passes with one tree.
     """
-    so_far = np.concatenate([[0.0], np.cumsum(traffic_bytes)[:-1]])
-    lap = np.where(uses.is_lap, float(traffic_bytes.sum()), 0.0)
-    is_far = so_far[uses.leaf] - so_far[uses.before] + lap > l2_bytes
-    cold = np.zeros(len(traffic_bytes), dtype=np.bool_)
-    cold[uses.leaf[is_far]] = True
+    so_far = np.cumsum(traffic_bytes, axis=-1) - traffic_bytes
+    lap = np.where(uses.is_lap, traffic_bytes.sum(axis=-1, keepdims=True), 0.0)
+    is_far = so_far[..., uses.leaf] - so_far[..., uses.before] + lap > l2_bytes
+    cold = np.zeros(traffic_bytes.shape, dtype=np.bool_)
+    leaf, starts = np.unique(uses.leaf, return_index=True)  # in call order already; a leaf may read several
+    if len(leaf):
+        cold[..., leaf] = np.logical_or.reduceat(is_far, starts, axis=-1)
     cold &= weight_bytes >= MIN_WEIGHT_BYTES
     return cold

@@ -4,7 +4,7 @@ What is not known without a run is how long the host keeps the GPU waiting, and 
 down. Both can be read where the model runs, even where energy cannot. With a clock below its highest the board draws
 its cap, whatever runs; with clocks up, its power is the predicted work spread over the measured time, corrected by a
 few linear terms: of what the energy is made of, and whether the work took less time than predicted. Of a mixture of
-experts it can also be counted how its routers deal, which a prediction without a run cannot know.
+experts it can also be counted how its routers load experts, which a prediction without a run cannot know.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from irene.arrays import BoolArray, FloatArray
 from irene.errors import BadInput
 from irene.hardware.spec import DeviceSpec
-from irene.leaves.leaf_table import HALF_DTYPES, LeafTable
-from irene.predictor.expert_loads import TYPICAL_LOADS, RouterLoads
-from irene.predictor.placement import Placement
+from irene.leaves.kernel_sets import HALF_DTYPES
+from irene.leaves.leaf_table import LeafTable
+from irene.predictor.load_imbalance import TYPICAL_LOADS, RouterLoads
+from irene.predictor.steady_state import Placement
 
-FloatArray = NDArray[np.float64]
 # Shares are of the energy as predicted, what products in 16 bits make of it being the rest.
 _PARTS = ("float32_products", "tf32_products", "experts", "convolutions", "attention", "passes")
 TERMS = ("log_faster", "is_eager", "waiting_share", *(f"{part}_share" for part in _PARTS))
@@ -35,7 +35,7 @@ _LARGEST_CORRECTION = 0.3
 class RuntimeFeatures:
     """What a user can read while a model runs again and again: per call the seconds, over the window the mean clock.
 
-    Of a mixture of experts also how its routers deal, if that was counted: how many experts get any row, and the
+    Of a mixture of experts also how its routers load them, if that was counted: how many get any row, and the
     standard deviation of their rows over the mean; both are means over its layers.
     """
 
@@ -63,11 +63,16 @@ class RuntimeFeatures:
                 raise BadInput(f"{name} of a run is from {low:g} to {high:g}{above}, got {value!r}.")
 
     @property
-    def loads(self) -> RouterLoads:
-        """How routers dealt, or what is taken where it was not counted."""
+    def seen_loads(self) -> RouterLoads | None:
+        """How routers loaded experts, where it was counted."""
         if self.busy_experts_pct is None or self.expert_load_deviation is None:
-            return TYPICAL_LOADS
+            return None
         return RouterLoads(self.busy_experts_pct / 100.0, self.expert_load_deviation)
+
+    @property
+    def loads(self) -> RouterLoads:
+        """How routers loaded experts, or what is taken where it was not counted."""
+        return self.seen_loads or TYPICAL_LOADS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +107,7 @@ def watch_run(placed: Placement, run: RuntimeFeatures, execution: str, spec: Dev
     )
 
 
-def _parts(table: LeafTable) -> list[NDArray[np.bool_]]:
+def _parts(table: LeafTable) -> list[BoolArray]:
     """The rows of each of _PARTS."""
     family, kind, dtype = (np.array(names, dtype=np.str_) for names in (table.families, table.kinds, table.dtypes))
     products = kind == "gemm"

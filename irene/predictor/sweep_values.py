@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from irene.model_tree.tree import Workload
+from irene.arrays import FloatArray
+from irene.model_tree.memory import Memory
+from irene.model_tree.workload import Workload
+from irene.predictor.phases import GenerationAnswers
 from irene.predictor.prediction import PredictorInfo
-
-if TYPE_CHECKING:
-    import pandas
+from irene.showing import Shown
 
 SCHEMA_VERSION = 1
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SweepValues:
     """One value for each point, in the order of `Sweep.workloads`: arrays of shape (points,).
 
-    `low_j` to `high_j` is the 90 % interval of `energy_j`, which is the sum of the four parts after `power_w`.
+    `low_j` to `high_j` is the 90 % interval of `energy_j`, which is the sum of the five parts after `power_w`.
     `power_w` is nan where no time passes.
     """
 
@@ -36,6 +36,7 @@ class SweepValues:
     memory_j: FloatArray
     static_j: FloatArray
     launch_gap_j: FloatArray
+    communication_j: FloatArray
     bound: tuple[str, ...]
     provenance: tuple[str, ...]
 
@@ -47,10 +48,13 @@ class SweepValues:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sweep:
+class Sweep(Shown):
     """A model at many batch sizes and lengths; each point says what `irene.predict` says of it.
 
+    Of generations, `answers` and `memory` have one value a point; `memory_bytes` are the device's.
+
     Of the points, `traced` were traced; the others follow from them, and `checked` of those were traced as well.
+    `notes` say what was assumed.
     """
 
     model: str
@@ -60,6 +64,10 @@ class Sweep:
     values: SweepValues
     traced: int
     checked: int
+    notes: tuple[str, ...] = ()
+    answers: tuple[GenerationAnswers, ...] = ()
+    memory: tuple[Memory, ...] = ()
+    memory_bytes: float = math.inf
 
     def __len__(self) -> int:
         return len(self.workloads)
@@ -74,28 +82,33 @@ class Sweep:
                 "batch_size": workload.batch_size, "seq_len": workload.seq_len,
                 "decoder_seq_len": workload.decoder_seq_len,
             }  # fmt: skip
+            row |= self._of_generation(index) if self.answers else {}
             for field in fields(self.values):
+                if field.name == "communication_j" and workload.gpus == 1:
+                    continue
                 value = getattr(self.values, field.name)[index]
                 row[field.name] = value if isinstance(value, str) else _plain(value)
             yield row
 
-    def to_frame(self) -> pandas.DataFrame:
-        """One row for each point."""
-        import pandas  # here, not above: it costs half a second
-
-        return pandas.DataFrame(list(self.rows()))
+    def _of_generation(self, index: int) -> dict[str, Any]:
+        answers, peak = self.answers[index], self.memory[index].peak
+        return {"new_tokens": self.workloads[index].new_tokens, **answers.to_columns()} | {
+            "peak_memory_bytes": peak, "fits": peak <= self.memory_bytes,
+        }  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `irene sweep --format json` prints; README describes it."""
+        """The object that `irene sweep --format json` prints; docs/json.md describes it."""
         shared = self.workloads[0]
         return {
             "schema_version": SCHEMA_VERSION,
             "model": self.model,
-            "workload": {"task": shared.task, "dtype": shared.dtype, "execution": shared.execution},
+            "workload": {"task": shared.task, "dtype": shared.dtype, "execution": shared.execution}
+            | ({"gpus": shared.gpus} if shared.gpus > 1 else {}),
             "device": self.device,
             "predictor": {f.name: getattr(self.predictor, f.name) for f in fields(self.predictor)},
             "traced": self.traced,
             "checked": self.checked,
+            "notes": list(self.notes),
             "points": list(self.rows()),
         }
 

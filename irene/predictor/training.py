@@ -14,43 +14,48 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from irene import __version__
+from irene.account import GPU_BOUND_FROM_PCT
+from irene.cores import count_cores
+from irene.dataset.row_devices import find_device
 from irene.errors import BadDataset
-from irene.hardware.spec import DeviceSpec, load_device
+from irene.hardware.spec import DeviceSpec
 from irene.leaves.leaf_model import LeafModel, LeafValues, fit_leaf_model
-from irene.leaves.leaf_table import LeafTable, join_tables
-from irene.leaves.smooth_regressor import one_thread
-from irene.leaves.survey import Survey, fit_largest_first, fit_surveyed
+from irene.leaves.leaf_table import LeafTable
+from irene.leaves.learners.sparse_gp import one_thread
+from irene.leaves.survey_prior import Survey, fit_largest_first, fit_surveyed
 from irene.predictor.aggregation import AggregationCase, Weights, fit_weights, weight_features
 from irene.predictor.domain import make_domain
-from irene.predictor.expert_loads import TYPICAL_LOADS, RouterLoads, deal_unevenly, without_idle
+from irene.predictor.form_errors import hold_out_forms
 from irene.predictor.host_model import HostModel, make_host_model
 from irene.predictor.intervals import WITH_RUNTIME, Intervals, calibrate
-from irene.predictor.placement import Placement, place_leaves
+from irene.predictor.load_imbalance import TYPICAL_LOADS, RouterLoads
+from irene.predictor.pipeline import PricedTable, price_tables
+from irene.predictor.power_cap import share_clock
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import RuntimeModel, WatchedRun, fit_runtime, watch_run
-from irene.predictor.shared_clock import share_clock
+from irene.predictor.steady_state import Placement, place_leaves
 from irene.predictor.training_data import (
     FAMILY_FOLDS,
     SITE_FOLDS,
-    MeasuredWhole,
+    MeasuredTree,
     PrimitiveData,
     family_fold,
     gather_primitives,
-    gather_wholes,
+    gather_trees,
     site_folds,
 )
+from irene.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FitLeaves: TypeAlias = Callable[[PrimitiveData, DeviceSpec, int], LeafModel]
-# GPU utilisation over the window: below the first the host alone decides the time; up to the second both do.
-_HOST_BOUND_PCT, _GPU_BOUND_PCT = 70.0, 85.0
+# GPU utilisation over the window: below it the host alone decides the time; from there to GPU_BOUND_FROM_PCT both do.
+_HOST_ALONE_PCT = 70.0
 
 
-def fit_blended_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
+def fit_leaf_ensembles(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
     """The leaf regressors that irene ships: trees and Gaussian processes on the ratio to physics."""
     surveyed = fit_surveyed(data.survey, seed) if data.survey else {}
     return fit_leaf_model(
@@ -59,112 +64,111 @@ def fit_blended_leaves(data: PrimitiveData, spec: DeviceSpec, seed: int) -> Leaf
 
 
 def fit(
-    rows: pd.DataFrame, seed: int = 0, device: str = "h200", fit_leaves: FitLeaves = fit_blended_leaves,
+    rows: pd.DataFrame, seed: int = 0, device: str | None = None, fit_leaves: FitLeaves = fit_leaf_ensembles,
     survey: Survey | None = None,
 ) -> Predictor:  # fmt: skip
     """Fit a predictor on rows as `irene.dataset.store.load_rows` gives them (any subset of them, in any order).
 
     `survey` is what `gather_survey` found beside them. All above the leaves is fitted on what `fit_leaves` makes.
-    Raises BadDataset if there is too little to learn from.
+    `device` is by default that of the rows. Raises BadDataset for rows of another device, and for too few.
     """
-    spec = load_device(device)
+    spec = find_device(rows, device)
     primitives = replace(gather_primitives(rows, spec), survey=survey)
-    wholes = gather_wholes(rows, spec)
-    family_folds = sorted({family_fold(whole.family) % FAMILY_FOLDS for whole in wholes})
+    trees = gather_trees(rows, spec)
+    family_folds = sorted({family_fold(tree.family) % FAMILY_FOLDS for tree in trees})
     data = [
         *(primitives.without_site_fold(fold) for fold in range(SITE_FOLDS)),
         *(primitives.without_family_fold(fold) for fold in family_folds),
         primitives,
     ]
-    # The libraries that fit let go of Python's lock. The limit is set once around both threads: one that left its own
-    # would lift it for the other, whose sums would then come in another order.
-    with one_thread(), ThreadPoolExecutor(2) as pool:
+    # The libraries that fit let go of Python's lock. The limit is set once around all threads: one that left its own
+    # would lift it for the others, whose sums would then come in another order.
+    with one_thread(), ThreadPoolExecutor(count_cores()) as pool:
         fit_largest_first([each.survey for each in (*data[:SITE_FOLDS], primitives) if each.survey is not None], seed)
+        of_forms = pool.submit(hold_out_forms, primitives.timed, primitives.timed_s, seed)
         # The last is the largest, and alone at the end it would leave a core idle.
         fitted = list(pool.map(lambda some: fit_leaves(some, spec, seed), reversed(data)))[::-1]
+        form_errors = of_forms.result()
     by_site, leaves = fitted[:SITE_FOLDS], fitted[-1]
     by_family = dict(zip(family_folds, fitted[SITE_FOLDS:-1], strict=True))
-    # What is learned of wholes is learned from them as they ran; a prediction knows nothing of how routers will deal.
-    ran = _predict_wholes(by_family, wholes, [whole.loads for whole in wholes])
-    dealt = [at for at, whole in enumerate(wholes) if whole.loads != TYPICAL_LOADS]
-    as_typical = _predict_wholes(by_family, [wholes[at] for at in dealt], [TYPICAL_LOADS] * len(dealt))
-    differing = dict(zip(dealt, as_typical, strict=True))
-    unknown = [differing.get(at, values) for at, values in enumerate(ran)]
-    host = _fit_host(rows, primitives, wholes)
-    cases = _aggregation_cases(wholes, ran, host, spec)
-    weights = _fit_weights_held_out(wholes, cases, spec)
-    placed = _place_held_out(wholes, unknown, weights, host, spec)
-    runs = _watch_runs(wholes, _place_held_out(wholes, ran, weights, host, spec), spec)
+    # What is learned of trees is learned from them as they ran; a prediction knows no loads of experts.
+    ran = _price_trees(by_family, trees, [tree.loads for tree in trees])
+    routed = [at for at, tree in enumerate(trees) if tree.loads != TYPICAL_LOADS]
+    as_typical = _price_trees(by_family, [trees[at] for at in routed], [TYPICAL_LOADS] * len(routed))
+    differing = dict(zip(routed, as_typical, strict=True))
+    unknown = [differing.get(at, costs) for at, costs in enumerate(ran)]
+    host = _fit_host(rows, primitives, trees)
+    cases = _aggregation_cases(trees, ran, host, spec)
+    weights = _fit_weights_held_out(trees, cases, spec)
+    placed = _place_held_out(trees, unknown, weights, host, spec)
+    runs = _watch_runs(trees, _place_held_out(trees, ran, weights, host, spec), spec)
     counts = f"{len(primitives.timed.calls)} timed and {len(primitives.metered.calls)} metered primitives"
     return Predictor(
-        info=PredictorInfo(f"irene-{spec.name}", __version__, f"{counts}, {len(wholes)} modules and models"),
+        info=PredictorInfo(f"irene-{spec.name}", __version__, f"{counts}, {len(trees)} modules and models"),
         spec=spec,
         leaves=leaves,
         host=host,
         weights=fit_weights(cases, spec.context_idle_power_w),
-        runtime=_fit_runtime(wholes, runs, spec),
-        intervals=_calibrate(primitives, by_site, wholes, placed, runs, spec),
+        runtime=_fit_runtime(trees, runs, spec),
+        intervals=_calibrate(primitives, by_site, trees, placed, runs, form_errors, spec),
         domain=make_domain(primitives.timed, primitives.metered),
     )
 
 
-def _predict_wholes(
-    by_fold: Mapping[int, LeafModel], wholes: Sequence[MeasuredWhole], loads: Sequence[RouterLoads]
-) -> list[LeafValues]:
-    """The leaves of each whole, experts with its `loads`, by regressors that have not seen its fold of families."""
-    values: dict[int, LeafValues] = {}
-    for fold, leaves in by_fold.items():
-        members = [at for at, whole in enumerate(wholes) if family_fold(whole.family) % FAMILY_FOLDS == fold]
-        if not members:
-            continue
-        tables = [without_idle(wholes[at].leaves.table, loads[at]) for at in members]
-        together = leaves.predict(join_tables(tables))  # at once: regressors are asked seldom
-        ends = np.cumsum([len(table.calls) for table in tables])
-        for at, table, alone in zip(members, tables, together.split(ends[:-1]), strict=True):
-            values[at] = deal_unevenly(alone, table, loads[at])
-    return [values[at] for at in range(len(wholes))]
+def _price_trees(
+    by_fold: Mapping[int, LeafModel], trees: Sequence[MeasuredTree], loads: Sequence[RouterLoads]
+) -> list[PricedTable]:
+    """The leaves of each tree, experts with its `loads`, by regressors that have not seen its fold of families."""
+    priced: dict[int, PricedTable] = {}
+    for fold, regressors in by_fold.items():
+        members = [at for at, tree in enumerate(trees) if family_fold(tree.family) % FAMILY_FOLDS == fold]
+        tables = [trees[at].leaves.table for at in members]
+        own = [[loads[at]] * len(table.calls) for at, table in zip(members, tables, strict=True)]
+        found = price_tables(regressors, tables, own)
+        priced.update(zip(members, found, strict=True))
+    return [priced[at] for at in range(len(trees))]
 
 
-def _fit_host(rows: pd.DataFrame, primitives: PrimitiveData, wholes: Sequence[MeasuredWhole]) -> HostModel:
+def _fit_host(rows: pd.DataFrame, primitives: PrimitiveData, trees: Sequence[MeasuredTree]) -> HostModel:
     """Host costs per op as measured, times the factor that makes host-bound models right in the median."""
     costs_s = rows.attrs.get("host_costs_s") or {}
     if not costs_s:
         raise BadDataset("The rows carry no host costs (manifest.json of a collection); load them with load_rows.")
-    tables = [primitives.timed, *(whole.leaves.table for whole in wholes)]
+    tables = [primitives.timed, *(tree.leaves.table for tree in trees)]
     launching = {c.op for table in tables for c, launches in zip(table.calls, table.launches, strict=True) if launches}
     host = make_host_model(costs_s, float(rows.attrs.get("module_call_s") or 0.0), launching)
     ratios: dict[str, list[float]] = {}
-    for whole in wholes:
-        is_eager_model = whole.level == "model" and whole.execution == "eager"
-        if is_eager_model and whole.gpu_utilization_pct < _HOST_BOUND_PCT:
-            ratio = whole.duration_s / float(host.issue_s(whole.leaves.flat).sum())
-            ratios.setdefault(whole.family, []).append(ratio)
+    for tree in trees:
+        is_eager_model = tree.level == "model" and tree.execution == "eager"
+        if is_eager_model and tree.gpu_utilization_pct < _HOST_ALONE_PCT:
+            ratio = tree.duration_s / float(host.issue_s(tree.leaves.flat).sum())
+            ratios.setdefault(tree.family, []).append(ratio)
     if not ratios:
         return host
     return replace(host, factor=float(np.median([np.median(values) for values in ratios.values()])))
 
 
 def _aggregation_cases(
-    wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], host: HostModel, spec: DeviceSpec
+    trees: Sequence[MeasuredTree], priced: Sequence[PricedTable], host: HostModel, spec: DeviceSpec
 ) -> list[AggregationCase]:
-    """GPU-bound and captured wholes: where the host decides, they would teach the weights its noise."""
+    """GPU-bound and captured trees: where the host decides, they would teach the weights its noise."""
     cases: list[AggregationCase] = []
-    for whole, values in zip(wholes, alone, strict=True):
-        if whole.execution == "eager" and whole.gpu_utilization_pct < _GPU_BOUND_PCT:
+    for tree, costs in zip(trees, priced, strict=True):
+        if tree.execution == "eager" and tree.gpu_utilization_pct < GPU_BOUND_FROM_PCT:
             continue
-        counts = whole.leaves.counts
-        issue_s = float(host.issue_s(whole.leaves.flat).sum()) if whole.execution == "eager" else 0.0
-        running = share_clock(values, counts, issue_s, spec)
+        counts = tree.leaves.counts
+        issue_s = float(host.issue_s(tree.leaves.flat).sum()) if tree.execution == "eager" else 0.0
+        running = share_clock(costs.alone, counts, issue_s, spec)
         cases.append(
             AggregationCase(
-                features=weight_features(whole.leaves.table, values, whole.execution),
+                features=weight_features(costs.table, costs.alone, tree.execution),
                 counts=counts,
-                launches=whole.leaves.table.launches.astype(np.float64),
+                launches=costs.table.launches.astype(np.float64),
                 leaf_energy_j=running.energy_j,
                 leaf_duration_s=running.duration_s,
-                measured_energy_j=whole.energy_j,
-                measured_duration_s=whole.duration_s,
-                family=whole.family,
+                measured_energy_j=tree.energy_j,
+                measured_duration_s=tree.duration_s,
+                family=tree.family,
                 issue_s=issue_s,
             )
         )
@@ -172,64 +176,65 @@ def _aggregation_cases(
 
 
 def _fit_weights_held_out(
-    wholes: Sequence[MeasuredWhole], cases: Sequence[AggregationCase], spec: DeviceSpec
+    trees: Sequence[MeasuredTree], cases: Sequence[AggregationCase], spec: DeviceSpec
 ) -> dict[str, Weights]:
-    """For each family of the wholes, weights fitted on all cases but its own."""
+    """For each family of the trees, weights fitted on all cases but its own."""
     return {
         family: fit_weights([case for case in cases if case.family != family], spec.context_idle_power_w)
-        for family in sorted({whole.family for whole in wholes})
+        for family in sorted({tree.family for tree in trees})
     }
 
 
 def _place_held_out(
-    wholes: Sequence[MeasuredWhole], alone: Sequence[LeafValues], weights: Mapping[str, Weights], host: HostModel,
+    trees: Sequence[MeasuredTree], priced: Sequence[PricedTable], weights: Mapping[str, Weights], host: HostModel,
     spec: DeviceSpec,
 ) -> list[Placement]:  # fmt: skip
-    """Each whole as predicted without its family: neither its leaves nor the weights have seen it."""
+    """Each tree as predicted without its family: neither its leaves nor the weights have seen it."""
     return [
-        place_leaves(whole.leaves, values, weights[whole.family], host, whole.execution, spec)
-        for whole, values in zip(wholes, alone, strict=True)
+        place_leaves(costs.leaves_of(tree.leaves), costs.alone, weights[tree.family], host, tree.execution, spec)
+        for tree, costs in zip(trees, priced, strict=True)
     ]
 
 
 def _watch_runs(
-    wholes: Sequence[MeasuredWhole], placed: Sequence[Placement], spec: DeviceSpec
+    trees: Sequence[MeasuredTree], placed: Sequence[Placement], spec: DeviceSpec
 ) -> list[WatchedRun | None]:
-    """Each whole's run beside what was predicted of it; None where none was watched."""
+    """Each tree's run beside what was predicted of it; None where none was watched."""
     return [
-        None if whole.run is None else watch_run(placement, whole.run, whole.execution, spec)
-        for whole, placement in zip(wholes, placed, strict=True)
+        None if tree.run is None else watch_run(placement, tree.run, tree.execution, spec)
+        for tree, placement in zip(trees, placed, strict=True)
     ]
 
 
 def _fit_runtime(
-    wholes: Sequence[MeasuredWhole], runs: Sequence[WatchedRun | None], spec: DeviceSpec, without: str = ""
+    trees: Sequence[MeasuredTree], runs: Sequence[WatchedRun | None], spec: DeviceSpec, without: str = ""
 ) -> RuntimeModel:
-    """On every whole whose run was watched, but for those of the family `without`."""
-    pairs = zip(wholes, runs, strict=True)
-    chosen = [(run, whole.energy_j) for whole, run in pairs if run is not None and whole.family != without]
+    """On every tree whose run was watched, but for those of the family `without`."""
+    pairs = zip(trees, runs, strict=True)
+    chosen = [(run, tree.energy_j) for tree, run in pairs if run is not None and tree.family != without]
     return fit_runtime([run for run, _ in chosen], [energy_j for _, energy_j in chosen], spec)
 
 
 def _calibrate(
-    primitives: PrimitiveData, held_out: Sequence[LeafModel], wholes: Sequence[MeasuredWhole],
-    placed: Sequence[Placement], runs: Sequence[WatchedRun | None], spec: DeviceSpec,
+    primitives: PrimitiveData, held_out: Sequence[LeafModel], trees: Sequence[MeasuredTree],
+    placed: Sequence[Placement], runs: Sequence[WatchedRun | None],
+    form_errors: Sequence[tuple[str, str, float]], spec: DeviceSpec,
 ) -> Intervals:  # fmt: skip
-    """Errors on what was not learned from: primitives by site, wholes by family, as `placed` or as they ran."""
+    """Errors on what was not learned from: primitives by site, trees by family, as `placed` or as they ran."""
     predicted_j = _predict_out_of_fold(held_out, primitives.metered).energy_j
-    errors = np.log(predicted_j / (primitives.metered_s * primitives.metered_w))
+    errors = np.log(predicted_j / (primitives.metered_s * primitives.metered_w)).tolist()
     regime_errors: list[tuple[str, float]] = []
-    for family in sorted({whole.family for whole in wholes}):
-        runtime = _fit_runtime(wholes, runs, spec, without=family)
-        for whole, placement, run in zip(wholes, placed, runs, strict=True):
-            if whole.family != family:
+    for family in sorted({tree.family for tree in trees}):
+        runtime = _fit_runtime(trees, runs, spec, without=family)
+        for tree, placement, run in zip(trees, placed, runs, strict=True):
+            if tree.family != family:
                 continue
             total_j = float(placement.energy_j.sum())
-            regime_errors.append((placement.regime, float(np.log(total_j / whole.energy_j))))
+            regime_errors.append((placement.regime, float(np.log(total_j / tree.energy_j))))
             if run is not None:
                 total_j = runtime.energy_j(run, spec)
-                regime_errors.append((WITH_RUNTIME, float(np.log(total_j / whole.energy_j))))
-    return calibrate(zip(primitives.metered.kinds, errors.tolist(), strict=True), regime_errors)
+                regime_errors.append((WITH_RUNTIME, float(np.log(total_j / tree.energy_j))))
+    return calibrate(zip(primitives.metered.known_by.tolist(), errors, strict=True), regime_errors, form_errors)
 
 
 def _predict_out_of_fold(held_out: Sequence[LeafModel], table: LeafTable) -> LeafValues:

@@ -8,22 +8,22 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from irene.dataset.families import GRID
-from irene.dataset.store import has_drawn_loads
+from irene.arrays import BoolArray, FloatArray, IntArray
+from irene.dataset.families import RANDOM_SHAPES
+from irene.dataset.store import has_drawn_loads, of_several_gpus
 from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec
-from irene.leaves.leaf_table import LeafTable, effective_dtype, fingerprint, make_table
-from irene.leaves.survey import Survey, site_key
+from irene.leaves.leaf_table import LeafTable, effective_dtype, fingerprint, join_tables, make_table
+from irene.leaves.survey_prior import Survey, site_key
 from irene.model_tree.serialization import decompress_tree
 from irene.model_tree.tree import ModelTree
-from irene.predictor.expert_loads import TYPICAL_LOADS, RouterLoads
+from irene.predictor.load_imbalance import TYPICAL_LOADS, RouterLoads
 from irene.predictor.runtime import RuntimeFeatures
 from irene.predictor.tree_leaves import TreeLeaves, tabulate_leaves
 from irene.primitives.call import Call, read_signature
@@ -33,7 +33,6 @@ from irene.primitives.sites import site_of_call
 if TYPE_CHECKING:
     import pandas as pd
 
-FloatArray = NDArray[np.float64]
 SITE_FOLDS = 2
 FAMILY_FOLDS = 3
 _FEWEST_TIMED, _FEWEST_METERED = 50, 20
@@ -74,7 +73,7 @@ class PrimitiveData:
             return self
         return self._keep(keep, keep_metered)
 
-    def _keep(self, timed: NDArray[np.bool_], metered: NDArray[np.bool_]) -> PrimitiveData:
+    def _keep(self, timed: BoolArray, metered: BoolArray) -> PrimitiveData:
         return PrimitiveData(
             self.timed.take(timed), self.timed_s[timed], self.metered.take(metered), self.metered_s[metered],
             self.metered_w[metered], self.burst_s[metered], tuple(compress(self.timed_folds, timed)),
@@ -83,7 +82,7 @@ class PrimitiveData:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MeasuredWhole:
+class MeasuredTree:
     """A measured module or model with its leaves tabulated; medians over its repeats."""
 
     leaves: TreeLeaves
@@ -97,35 +96,36 @@ class MeasuredWhole:
 
     @property
     def loads(self) -> RouterLoads:
-        """How its routers dealt, as far as that is known."""
+        """How its routers loaded experts, as far as that is known."""
         return TYPICAL_LOADS if self.run is None else self.run.loads
 
 
 def gather_primitives(rows: pd.DataFrame, spec: DeviceSpec) -> PrimitiveData:
     """Distinct primitives of a frame in the columns of `Row`. Raises BadDataset if too few.
 
-    Reference calls are left out, and replays with drawn loads: calls are predicted with equal ones.
+    Reference calls are left out, and replays with drawn loads: calls are predicted with equal ones. Of several GPUs the
+    captured exchanges are taken, each with one board's share of the power; they have a window and no burst.
     """
     own = rows[(rows["level"] == "primitive") & ~rows["reference"].astype(bool) & ~has_drawn_loads(rows)]
-    found: dict[str, tuple[Call, str, bool]] = {}
+    several = of_several_gpus(own)
+    own = own.assign(ranks=own.get("ranks", 1))[~several | (own["execution"] == "cuda_graph")]
     burst_s: dict[str, list[float]] = {}
     window: dict[str, list[tuple[float, float]]] = {}
     folds: dict[str, set[int]] = {}
-    columns = ["signature", "dtype", "weights", "method", "duration_s", "power_w", "families"]
-    for signature, workload_dtype, weights, method, duration_s, power_w, families in own[columns].to_numpy(
+    columns = ["signature", "dtype", "weights", "method", "duration_s", "power_w", "families", "ranks"]
+    for signature, workload_dtype, weights, method, duration_s, power_w, families, ranks in own[columns].to_numpy(
         dtype=object
     ):
-        call = read_signature(signature)
-        if not launches_kernel(call):  # replayed all the same, but its time is no time
+        key = _identify(signature, workload_dtype, weights)
+        if key is None:  # replayed all the same, but its time is no time
             continue
-        dtype, cold = effective_dtype(call, workload_dtype), bool(weights == "cold")
-        key = fingerprint(call, dtype, cold)
-        found.setdefault(key, (call, dtype, cold))
-        folds.setdefault(key, set()).update(map(family_fold, families.split(",")))
+        folds.setdefault(key, set()).update(_family_folds(families))
         if method == "events":
             burst_s.setdefault(key, []).append(float(duration_s))
         else:
-            window.setdefault(key, []).append((float(duration_s), float(power_w)))
+            window.setdefault(key, []).append((float(duration_s), float(power_w) / ranks))
+            if ranks > 1:
+                burst_s.setdefault(key, []).append(float(duration_s))
     timed, metered = sorted(burst_s), [key for key in sorted(window) if key in burst_s]
     if len(timed) < _FEWEST_TIMED or len(metered) < _FEWEST_METERED:
         raise BadDataset(
@@ -133,13 +133,14 @@ def gather_primitives(rows: pd.DataFrame, spec: DeviceSpec) -> PrimitiveData:
             f"least {_FEWEST_TIMED} and {_FEWEST_METERED}. Collect more with 'irene collect'."
         )
     medians = np.array([np.median(window[key], axis=0) for key in metered])
+    burst_of = {key: values[0] if len(values) == 1 else float(np.median(values)) for key, values in burst_s.items()}
     data = PrimitiveData(
-        _tabulate([found[key] for key in timed], spec),
-        np.array([np.median(burst_s[key]) for key in timed]),
-        _tabulate([found[key] for key in metered], spec),
+        _tabulated(spec).take(timed),
+        np.array([burst_of[key] for key in timed]),
+        _tabulated(spec).take(metered),
         medians[:, 0],
         medians[:, 1],
-        np.array([np.median(burst_s[key]) for key in metered]),
+        np.array([burst_of[key] for key in metered]),
         tuple(frozenset(folds[key]) for key in timed),
         tuple(frozenset(folds[key]) for key in metered),
     )
@@ -148,21 +149,21 @@ def gather_primitives(rows: pd.DataFrame, spec: DeviceSpec) -> PrimitiveData:
     return data
 
 
-def gather_wholes(rows: pd.DataFrame, spec: DeviceSpec) -> list[MeasuredWhole]:
-    """Every case of a module or model in each collection, sorted; reference calls left out."""
-    own = rows[rows["level"].isin(["module", "model"]) & ~rows["reference"].astype(bool)]
+def gather_trees(rows: pd.DataFrame, spec: DeviceSpec) -> list[MeasuredTree]:
+    """Every case of a module or model on one GPU in each collection, sorted; reference calls left out."""
+    own = rows[rows["level"].isin(["module", "model"]) & ~rows["reference"].astype(bool) & ~of_several_gpus(rows)]
     own.attrs = {}  # pandas copies them deeply at every step
-    # A case has one way of dealing, the median of those that were noted: other seeds deal nearly alike, and some
+    # A case has one imbalance, the median of those that were noted: other seeds route nearly alike, and some
     # collections noted none.
     own = own.assign(**{name: own.groupby("case")[name].transform("median") for name in _LOADS})
-    wholes = []
+    trees = []
     for _, runs in own.groupby(["collection", "case"], sort=True):
         # All repeats of a case were traced alike; the smallest text makes the choice one of the rows, not their order.
         leaves = _tabulate_tree(min(runs["tree"]), spec)
         execution, family, level = (str(runs[name].iloc[0]) for name in ("execution", "families", "level"))
         energy_j, duration_s, busy_pct = (float(runs[n].median()) for n in _MEASURED)
-        wholes.append(MeasuredWhole(leaves, execution, family, level, energy_j, duration_s, busy_pct, median_run(runs)))
-    return wholes
+        trees.append(MeasuredTree(leaves, execution, family, level, energy_j, duration_s, busy_pct, median_run(runs)))
+    return trees
 
 
 def median_run(runs: pd.DataFrame) -> RuntimeFeatures | None:
@@ -182,14 +183,19 @@ def read_tree(text: str) -> ModelTree:
     return decompress_tree(text)
 
 
-def site_folds(calls: Sequence[Call]) -> NDArray[np.int64]:
+def site_folds(calls: Sequence[Call]) -> IntArray:
     """The fold of each call's site: a hash that no run changes."""
     return np.array([site_key(site_of_call(call)) % SITE_FOLDS for call in calls], dtype=np.int64)
 
 
 def family_fold(family: str) -> int:
-    """The fold of a family; the plan's grid belongs to none, so that its rows always stay."""
-    return -1 if family == GRID else zlib.crc32(family.encode()) % FAMILY_FOLDS
+    """The fold of a family; random shapes belong to none, so that their rows always stay."""
+    return -1 if family == RANDOM_SHAPES else zlib.crc32(family.encode()) % FAMILY_FOLDS
+
+
+@lru_cache(maxsize=4096)
+def _family_folds(families: str) -> frozenset[int]:
+    return frozenset(map(family_fold, families.split(",")))
 
 
 @lru_cache(maxsize=1024)
@@ -197,6 +203,39 @@ def _tabulate_tree(text: str, spec: DeviceSpec) -> TreeLeaves:
     return tabulate_leaves(read_tree(text), spec)
 
 
-def _tabulate(entries: Sequence[tuple[Call, str, bool]], spec: DeviceSpec) -> LeafTable:
-    calls, dtypes, cold = zip(*entries, strict=True)
-    return make_table(calls, dtypes, cold, spec)
+# Every fold of a cross-validation asks for nearly the same primitives: each is read and tabulated once in a process.
+_CASES: dict[str, tuple[Call, str, bool]] = {}  # by fingerprint
+
+
+@lru_cache(maxsize=262_144)
+def _identify(signature: str, workload_dtype: str, weights: str) -> str | None:
+    """The fingerprint of a measured primitive; None for a call that launches nothing."""
+    call = read_signature(signature)
+    if not launches_kernel(call):
+        return None
+    case = (call, effective_dtype(call, workload_dtype), weights == "cold")
+    key = fingerprint(*case)
+    _CASES.setdefault(key, case)
+    return key
+
+
+class _Tabulated:
+    """The table of all primitives that were asked for so far."""
+
+    def __init__(self, spec: DeviceSpec) -> None:
+        self._spec, self._tables = spec, list[LeafTable]()
+        self._row_of: dict[str, int] = {}
+
+    def take(self, keys: Sequence[str]) -> LeafTable:
+        """The rows of primitives by their fingerprints, in this order."""
+        new = [key for key in keys if key not in self._row_of]
+        if new:
+            calls, dtypes, cold = zip(*(_CASES[key] for key in new), strict=True)
+            self._tables = [join_tables([*self._tables, make_table(calls, dtypes, cold, self._spec)])]
+            self._row_of |= {key: row for row, key in enumerate(new, start=len(self._row_of))}
+        return self._tables[0].take(np.array([self._row_of[key] for key in keys], dtype=np.int64))
+
+
+@cache
+def _tabulated(spec: DeviceSpec) -> _Tabulated:
+    return _Tabulated(spec)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
-from irene.errors import UnknownName
+from irene.errors import BadInput, UnknownName
+from irene.quoting import quote
 
 # As torch writes them. Quantised, sub-byte and bit dtypes are left out: no operator of a forward pass takes them.
 DTYPE_BYTES = {
@@ -37,7 +38,7 @@ def dtype_bytes(name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Shape, strides (in elements) and dtype of a tensor; `weight` says that it is a parameter or buffer of the model.
+    """Shape, strides (in elements) and dtype of a tensor; `weight`: a parameter or buffer; `on_host`: sent from there.
 
     >>> TensorSpec((8, 128), (128, 1), "bfloat16").bytes
     2048
@@ -47,6 +48,7 @@ class TensorSpec:
     stride: tuple[int, ...]
     dtype: str
     weight: bool = False
+    on_host: bool = field(default=False, repr=False)
 
     @property
     def numel(self) -> int:
@@ -95,6 +97,7 @@ class Call:
     _hash: int = field(default=0, init=False, repr=False, compare=False)
     _kind: str = field(default="", init=False, repr=False, compare=False)  # that irene.primitives.kinds gave it
     _tensors: tuple[TensorSpec, ...] | None = field(default=None, init=False, repr=False, compare=False)
+    is_stacked: bool = field(default=False, init=False, repr=False, compare=False)  # see irene.primitives.stacks
 
     def __post_init__(self) -> None:  # named arguments have no order: equal calls must be equal, and have one signature
         if len(self.kwargs) > 1:
@@ -130,14 +133,10 @@ class Call:
 
     @property
     def is_in_place(self) -> bool:
-        name = _name_of(self.op)
-        return name.endswith("_") and not name.endswith("__")
+        return self.name.endswith("_") and not self.name.endswith("__")
 
     def kwarg(self, name: str, default: Argument = None) -> Argument:
-        for key, value in self.kwargs:
-            if key == name:
-                return value
-        return default
+        return dict(self.kwargs).get(name, default)
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -191,13 +190,16 @@ def _name_of(op: str) -> str:
 
 @lru_cache(maxsize=65536)  # the same rows are read for every fold that is held out
 def read_signature(text: str) -> Call:
-    """The call of a signature, parsed once. Raises ValueError, KeyError or TypeError for other text.
+    """The call of a signature, parsed once. Raises BadInput for other text.
 
     >>> gelu = Call("aten.gelu.default", (TensorSpec((8,), (1,), "bfloat16"),))
     >>> read_signature(gelu.signature) == gelu
     True
     """
-    return Call.from_json(json.loads(text))
+    try:
+        return Call.from_json(json.loads(text))
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise BadInput(f"A row's signature is no call: {quote(text)} ({type(error).__name__}).") from None
 
 
 def _types_of(value: Any) -> Any:
@@ -214,8 +216,8 @@ def _gather(value: Argument, found: list[TensorSpec]) -> None:
 
 def _encode(value: Argument) -> Any:
     if isinstance(value, TensorSpec):
-        spec: list[Any] = [list(value.shape), list(value.stride), value.dtype]
-        return {"t": [*spec, 1] if value.weight else spec}
+        flags = [int(value.weight), 1] if value.on_host else [1] if value.weight else []
+        return {"t": [list(value.shape), list(value.stride), value.dtype, *flags]}
     if isinstance(value, tuple):
         return [_encode(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
@@ -227,7 +229,8 @@ def _text_of(value: Argument) -> str:
     """The JSON of `_encode(value)`, without spaces."""
     if isinstance(value, TensorSpec):
         shape, stride = (",".join([str(number) for number in numbers]) for numbers in (value.shape, value.stride))
-        return f'{{"t":[[{shape}],[{stride}],"{value.dtype}"{",1" if value.weight else ""}]}}'
+        flags = f",{int(value.weight)},1" if value.on_host else ",1" if value.weight else ""
+        return f'{{"t":[[{shape}],[{stride}],"{value.dtype}"{flags}]}}'
     if isinstance(value, tuple):
         return f"[{','.join([_text_of(item) for item in value])}]"
     if type(value) is int:
@@ -239,8 +242,8 @@ def _decode(value: Any) -> Argument:
     if isinstance(value, dict):
         if "f" in value:
             return float(value["f"])
-        shape, stride, dtype, *weight = value["t"]
-        return TensorSpec(tuple(shape), tuple(stride), dtype, bool(weight))
+        shape, stride, dtype, *flags = value["t"]
+        return TensorSpec(tuple(shape), tuple(stride), dtype, bool(sum(flags[:1])), bool(sum(flags[1:])))
     if isinstance(value, list):
         return tuple(_decode(item) for item in value)
     return value  # type: ignore[no-any-return]

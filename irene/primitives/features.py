@@ -9,24 +9,26 @@ Guide", sections on tile and wave quantisation).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
+from irene.arrays import FloatArray, IntArray
 from irene.primitives.attention import attention_backend, attention_shape
 from irene.primitives.call import DTYPE_BYTES, Call
+from irene.primitives.chip import ATTENTION_BACKENDS, Chip
+from irene.primitives.collective_features import COLLECTIVE_DOCS, collective_columns
 from irene.primitives.flop import count_executed_flop
 from irene.primitives.kinds import Kind, kind_of
 from irene.primitives.log_sizes import log2_align, log2_size
+from irene.primitives.product_sizes import product_sizes
 from irene.primitives.shapes import compute_dtype, gemm_shape
+from irene.primitives.stacks import numbers_of
 from irene.primitives.vector_features import vector_columns
 from irene.primitives.work import count_work
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 TILES = ((64, 64), (64, 128), (128, 64), (128, 128), (128, 256), (256, 128))  # (rows of M, columns of N)
 _K_STEP = 64  # elements of K that a tile's main loop takes at a time
 _Q_TILE, _KV_TILE = 128, 128  # FlashAttention 2 and 3 take 64 to 128 rows of queries and keys
@@ -117,18 +119,19 @@ FEATURE_DOCS: dict[str, dict[str, str]] = {
     "gemm": {**_COMMON_DOCS, **_GEMM_DOCS},
     "attention": {**_COMMON_DOCS, **_ATTENTION_DOCS},
     "vector": {**_COMMON_DOCS, **_VECTOR_DOCS},
+    "collective": {**_COMMON_DOCS, **COLLECTIVE_DOCS},
 }
 
 
 def feature_family(kind: Kind) -> str:
-    """'gemm' (also convolution and grouped GEMM), 'attention', or 'vector' for every other kind."""
+    """'gemm' (also convolution and grouped GEMM), 'attention', 'collective', or 'vector' for every other kind."""
     if kind in ("gemm", "convolution", "grouped_gemm"):
         return "gemm"
-    return "attention" if kind == "attention" else "vector"
+    return kind if kind in ("attention", "collective") else "vector"
 
 
 def feature_names(kind: Kind) -> tuple[str, ...]:
-    """Names of `features_of` for a kind, in order. The order is part of saved predictors: append, never reorder.
+    """Names of `features_of` for a kind, in order.
 
     >>> feature_names("softmax")[:2]
     ('log2_flop', 'log2_traffic_bytes')
@@ -137,44 +140,43 @@ def feature_names(kind: Kind) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def features_of(call: Call, sm_count: int = 132) -> Mapping[str, float]:
+def features_of(call: Call, chip: Chip) -> Mapping[str, float]:
     """Static features of a call, all finite, in the order of `feature_names`; read-only, as they are remembered.
 
-    `sm_count` is the number of streaming multiprocessors of the device (132 on H200), for waves. The dtype is the
-    call's own: whether a float32 product runs as TF32 is not in a call, and is the caller's to add.
+    `chip` is what its shapes meet, for waves and the choice of attention. The dtype is the call's own: whether a
+    float32 product runs as TF32 is not in a call, and is the caller's to add.
 
     >>> from irene.primitives.call import TensorSpec
     >>> x, w = TensorSpec((8, 128, 768), (98304, 768, 1), "bfloat16"), TensorSpec((3072, 768), (768, 1), "bfloat16")
     >>> y = TensorSpec((8, 128, 3072), (393216, 3072, 1), "bfloat16")
-    >>> f = features_of(Call("aten.linear.default", (x, w), (), (y,)))
+    >>> f = features_of(Call("aten.linear.default", (x, w), (), (y,)), Chip(132, 2048, ("cudnn", "math")))
     >>> f["log2_m"], f["log2_waves_128x128"] > 0, round(f["wave_efficiency_128x128"], 3)
     (10.0, True, 0.727)
     """
     kind = kind_of(call)
-    row = feature_matrix([call], kind, sm_count)[0]
+    row = feature_matrix([call], kind, chip)[0]
     return MappingProxyType(dict(zip(feature_names(kind), row.tolist(), strict=True)))
 
 
-def feature_matrix(calls: Iterable[Call], kind: Kind, sm_count: int = 132) -> FloatArray:
+def feature_matrix(calls: Sequence[Call], kind: Kind, chip: Chip) -> FloatArray:
     """Features of calls of one family, shape (calls, features), columns as in `feature_names(kind)`."""
-    own = {"gemm": _gemm_columns, "attention": _attention_columns, "vector": vector_columns}[feature_family(kind)]
-    given = tuple(calls)
-    if not given:
+    of_family = {"gemm": _gemm_columns, "attention": _attention_columns, "collective": collective_columns}
+    own = of_family.get(feature_family(kind), vector_columns)
+    if not calls:
         return np.empty((0, len(feature_names(kind))))
-    return np.column_stack([*_common_columns(given), *own(given, sm_count)])
+    return np.column_stack([*_common_columns(calls), *own(calls, chip)])
 
 
 def _common_columns(calls: Sequence[Call]) -> list[FloatArray]:
-    works = [count_work(call) for call in calls]
-    flop, traffic_bytes, weight_bytes = (
-        log2_size([getattr(work, name) for work in works]) for name in ("flop", "traffic_bytes", "weight_bytes")
-    )
-    return [flop, traffic_bytes, weight_bytes, flop - traffic_bytes, _dtype_bytes(calls)]
+    *counts, itemsize = numbers_of(_common_sizes, calls, 4)
+    flop, traffic_bytes, weight_bytes = map(log2_size, counts)
+    return [flop, traffic_bytes, weight_bytes, flop - traffic_bytes, itemsize]
 
 
-def _dtype_bytes(calls: Sequence[Call]) -> FloatArray:
-    sizes = [DTYPE_BYTES[compute_dtype(call)] if call.tensors or call.outputs else 0 for call in calls]
-    return np.array(sizes, dtype=np.float64)
+def _common_sizes(call: Call) -> tuple[int, ...]:
+    work = count_work(call)
+    itemsize = DTYPE_BYTES[compute_dtype(call)] if call.tensors or call.outputs else 0
+    return work.flop, work.traffic_bytes, work.weight_bytes, itemsize
 
 
 def _wave_efficiency(tiles: IntArray, sm_count: int) -> FloatArray:
@@ -183,17 +185,10 @@ def _wave_efficiency(tiles: IntArray, sm_count: int) -> FloatArray:
     return shares
 
 
-def _gemm_columns(calls: Sequence[Call], sm_count: int) -> list[FloatArray]:
-    shapes = [gemm_shape(call) for call in calls]
-    batch, m, n, k = (
-        np.array([max(getattr(shape, name), 1) for shape in shapes], dtype=np.int64)
-        for name in ("batch", "m", "n", "k")
-    )
-    flags = [
-        np.array([getattr(shape, name) for shape in shapes], dtype=np.float64)
-        for name in ("a_k_contiguous", "b_k_contiguous", "has_bias")
-    ]
-    vector = np.maximum(16 // np.maximum(_dtype_bytes(calls), 1), 1).astype(np.int64)
+def _gemm_columns(calls: Sequence[Call], chip: Chip) -> list[FloatArray]:
+    sm_count = chip.sm_count
+    batch, m, n, k, itemsize, *flags = numbers_of(_gemm_sizes, calls, 10, np.int64)
+    vector = np.maximum(16 // np.maximum(itemsize, 1), 1)
     per_tile: list[FloatArray] = []
     best = np.zeros(len(calls))
     for tile_m, tile_n in TILES:
@@ -202,44 +197,51 @@ def _gemm_columns(calls: Sequence[Call], sm_count: int) -> list[FloatArray]:
         waves, useful = _wave_efficiency(tiles, sm_count), m * n / (rows * tile_m * columns * tile_n)
         per_tile += [np.log2(tiles / sm_count), waves, useful]
         best = np.maximum(best, waves * useful)
-    kinds = [kind_of(call) for call in calls]
     return [
         *(log2_size(size) for size in (batch, m, n, k, np.minimum(m, n), batch * m * n)),
-        *flags,
+        *flags[:3],
         *(log2_align(size) for size in (m, n, k)),
         ((n % vector == 0) & (k % vector == 0)).astype(np.float64),
         log2_size(-(-k // _K_STEP)),
         best,
-        *(np.array([kind == own for kind in kinds], dtype=np.float64) for own in ("convolution", "grouped_gemm")),
+        *flags[3:],
         *per_tile,
     ]
 
 
-def _attention_columns(calls: Sequence[Call], sm_count: int) -> list[FloatArray]:
-    shapes, backends = [attention_shape(call) for call in calls], [attention_backend(call) for call in calls]
-    names = ("batch", "heads", "kv_heads", "q_len", "kv_len", "head_size", "value_size")
-    sizes = [np.array([getattr(shape, name) for shape in shapes], dtype=np.int64) for name in names]
+def _gemm_sizes(call: Call) -> tuple[int, ...]:
+    """As `product_sizes`; then flags."""
+    shape, kind = gemm_shape(call), kind_of(call)
+    flags = (shape.a_k_contiguous, shape.b_k_contiguous, shape.has_bias)
+    return (*product_sizes(call), *flags, kind == "convolution", kind == "grouped_gemm")
+
+
+def _attention_columns(calls: Sequence[Call], chip: Chip) -> list[FloatArray]:
+    executed_flop, *found = numbers_of(partial(_attention_sizes, chip), calls, 11 + len(ATTENTION_BACKENDS), np.int64)
+    sizes, flags = found[:7], found[7:]
     batch, heads, kv_heads, q_len, kv_len, head_size, _ = sizes
     q_tiles, kv_tiles = -(-np.maximum(q_len, 1) // _Q_TILE), -(-np.maximum(kv_len, 1) // _KV_TILE)
     tiles = np.maximum(batch * heads * q_tiles, 1)
-    strided = [any(not t.is_contiguous for t in call.tensors[:3]) for call in calls]
-    flags = [
-        [shape.is_causal for shape in shapes],
-        [shape.has_mask for shape in shapes],
-        q_len == 1,
-        *([backend == own for backend in backends] for own in ("cudnn", "flash", "efficient", "math")),
-        strided,
-    ]
+    flags.insert(2, q_len == 1)
     return [
-        log2_size([count_executed_flop(call) for call in calls]),
+        log2_size(executed_flop),
         *(log2_size(size) for size in (batch, heads, kv_heads)),
         np.log2(np.maximum(heads, 1) / np.maximum(kv_heads, 1)),
         *(log2_size(size) for size in sizes[3:]),
         log2_size(batch * heads * q_len * kv_len),
         *(np.array(flag, dtype=np.float64) for flag in flags),
         log2_align(head_size),
-        np.log2(tiles / sm_count),
-        _wave_efficiency(tiles, sm_count),
+        np.log2(tiles / chip.sm_count),
+        _wave_efficiency(tiles, chip.sm_count),
         q_len * kv_len / (q_tiles * _Q_TILE * kv_tiles * _KV_TILE),
         log2_size(kv_tiles),
     ]
+
+
+def _attention_sizes(chip: Chip, call: Call) -> tuple[int, ...]:
+    """FLOP that are not skipped, sizes, flags."""
+    shape, backend = attention_shape(call), attention_backend(call, chip.attention_backends)
+    sizes = (shape.batch, shape.heads, shape.kv_heads, shape.q_len, shape.kv_len, shape.head_size, shape.value_size)
+    is_strided = any(not t.is_contiguous for t in call.tensors[:3])
+    flags = (shape.is_causal, shape.has_mask, *(backend == own for own in ATTENTION_BACKENDS), is_strided)
+    return (count_executed_flop(call), *sizes, *flags)

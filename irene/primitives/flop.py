@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from irene.primitives.attention import attention_shape
 from irene.primitives.call import Call
-from irene.primitives.kinds import MATMUL_KINDS, kind_of, packet_of
+from irene.primitives.collectives import exchange_of
+from irene.primitives.kinds import is_product, kind_of, packet_of
 from irene.primitives.shapes import einsum_products, gemm_shape, operand
 
 FlopRule = Callable[[Call], int]
@@ -30,6 +31,7 @@ FLOP_PER_ELEMENT: dict[str, int] = {
     "aten.var": 3, "aten.std": 3, "aten.var_mean": 3, "aten.std_mean": 3, "aten.linalg_vector_norm": 2, "aten.norm": 2,
     "aten.logsumexp": 4, "aten.addcmul": 3, "aten.addcdiv": 3, "aten.lerp": 3,
 }  # fmt: skip
+_PER_COMPLEX_ELEMENT = {"aten.mul": 6, "aten.multiply": 6, "aten.div": 11, "aten.divide": 11, "aten.square": 6}
 _DEFAULT_PER_ELEMENT = {"norm": 8, "softmax": 5, "activation": 4, "elementwise": 1, "reduction": 1, "random": 10}
 
 
@@ -56,6 +58,7 @@ def register_flop(*keys: str) -> Callable[[FlopRule], FlopRule]:
 def count_flop(call: Call) -> int:
     """FLOP of one call; 0 for calls that do no arithmetic (views, copies, fills, gathers).
 
+    Recurrent layers, linear algebra and Fourier transforms have rules in files of their own, loaded with the room.
     An unknown operator counts one per element of its largest tensor, so that it is never free.
 
     >>> from irene.primitives.call import TensorSpec
@@ -75,7 +78,7 @@ def count_matmul_flop(call: Call) -> int:
 
     Source: torch `torch/utils/flop_counter.py`; BERT-base, batch 8, 128 tokens, sums to 178,787,450,880.
     """
-    return count_flop(call) if kind_of(call) in MATMUL_KINDS else 0
+    return count_flop(call) if is_product(call) else 0
 
 
 def count_executed_flop(call: Call) -> int:
@@ -88,12 +91,25 @@ def count_executed_flop(call: Call) -> int:
 
 @register_flop("gemm", "convolution")
 def _count_gemm(call: Call) -> int:
-    return gemm_shape(call).flop
+    return gemm_shape(call).flop * _real_products(call)
+
+
+def _real_products(call: Call) -> int:
+    """A complex product is four real ones; torch's counter counts it as one."""
+    return 4 if any(tensor.dtype.startswith("complex") for tensor in call.tensors) else 1
+
+
+@register_flop("aten.bilinear")
+def _count_bilinear(call: Call) -> int:
+    """Two contractions, x1 W and then with x2: rows x (K1 x K2 x N + K2 x N) multiply-adds, W (N, K1, K2)."""
+    x, weight = operand(call, 0, "input1"), operand(call, 2, "weight")
+    outputs, first, second = weight.shape
+    return 2 * math.prod(x.shape[:-1]) * second * outputs * (first + 1)
 
 
 @register_flop("aten.einsum")
 def _count_einsum(call: Call) -> int:
-    return sum(shape.flop for shape in einsum_products(call))
+    return sum(shape.flop for shape in einsum_products(call)) * _real_products(call)
 
 
 @register_flop("attention")
@@ -118,8 +134,12 @@ def _largest_numel(call: Call) -> int:
 
 
 def flop_per_element(call: Call) -> int:
-    """FLOP per element of the operator's rule; 1 where its kind has none."""
-    return FLOP_PER_ELEMENT.get(packet_of(call), _DEFAULT_PER_ELEMENT.get(kind_of(call), 1))
+    """FLOP per element of the operator's rule; 1 where its kind has none. Complex numbers take two or more for one."""
+    packet = packet_of(call)
+    per_element = FLOP_PER_ELEMENT.get(packet, _DEFAULT_PER_ELEMENT.get(kind_of(call), 1))
+    if any(tensor.dtype.startswith("complex") for tensor in call.tensors):
+        return _PER_COMPLEX_ELEMENT.get(packet, 2 * per_element)
+    return per_element
 
 
 @register_flop("elementwise", "activation", "random")
@@ -146,7 +166,7 @@ def _count_pool(call: Call) -> int:
 
 @register_flop("sort")
 def _count_sort(call: Call) -> int:
-    """n log2(n) comparisons, n the length of what is sorted (the last dimension, the usual one)."""
+    """N log2(n) comparisons, n the length of what is sorted (the last dimension, the usual one)."""
     tensor = operand(call, 0, "self")
     length = tensor.shape[-1] if tensor.shape else 1
     return tensor.numel * max(math.ceil(math.log2(max(length, 1))), 1)
@@ -163,23 +183,20 @@ def _count_accumulation(call: Call) -> int:
     return call.tensors[-1].numel if call.tensors else 0
 
 
+@register_flop("aten.embedding_bag", "aten._embedding_bag")
+def _count_bags(call: Call) -> int:
+    """One addition (or comparison) per element of every row that is taken."""
+    return operand(call, 1, "indices").numel * operand(call, 0, "weight").shape[-1]
+
+
+@register_flop("collective")
+def _count_collective(call: Call) -> int:
+    """One addition for each element that a rank adds to its own: (n - 1) / n of them on a ring of n ranks."""
+    exchange = exchange_of(call)
+    return call.tensors[0].numel * (exchange.ranks - 1) // exchange.ranks if exchange.reduces else 0
+
+
 @register_flop("other", "unknown")
 def _count_roughly(call: Call) -> int:
     """One per element of the largest tensor: not known better, and never zero."""
     return _largest_numel(call)
-
-
-@register_flop("aten.linalg_solve_triangular", "aten.triangular_solve")
-def _count_triangular_solve(call: Call) -> int:
-    """n^2 FLOP per right-hand side: (..., n, n) against (..., n, r)."""
-    matrix = operand(call, 0, "self")
-    return max(matrix.shape[-1], 1) * (call.outputs[0].numel if call.outputs else matrix.numel)
-
-
-@register_flop(*(f"aten.fft_{name}{dims}" for name in ("fft", "ifft", "rfft", "irfft") for dims in ("", "2", "n")))
-def _count_fft(call: Call) -> int:
-    """5 N log2(N) of the Cooley-Tukey algorithm over the transformed dimensions (all of the last two, or the last)."""
-    tensor = operand(call, 0, "self")
-    trailing = {"2": 2, "n": len(tensor.shape)}.get(call.name[-1], 1)
-    length = math.prod(tensor.shape[-trailing:]) if tensor.shape else 1
-    return 5 * tensor.numel * max(math.ceil(math.log2(max(length, 1))), 1)

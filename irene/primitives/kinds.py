@@ -28,15 +28,27 @@ Kind = Literal[
     "view",  # launches nothing: zero FLOP, zero bytes, but host time
     "other",  # known, launches kernels, fits no law above: bytes roof
     "unknown",  # nobody listed it: bytes roof, flagged as a fallback
+    "collective",  # ranks exchange a tensor over the link between them
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MATMUL_KINDS: frozenset[Kind] = frozenset({"gemm", "convolution", "attention", "grouped_gemm"})
+
+# Layers that walk over a sequence step by step, and one step of them ("cells").
+RECURRENT = frozenset({
+    "aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu", "aten.lstm_cell", "aten.gru_cell",
+    "aten.rnn_tanh_cell", "aten.rnn_relu_cell",
+})  # fmt: skip
+
+COLLECTIVES = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send_receive")
+"""What ranks exchange: operators `collective.NAME.default` or, in place, `collective.NAME_.default`."""
 
 # Names without overload and without the trailing underscore of in-place variants. Sources: the operators of the
 # models of transformers 5, and PyTorch's native_functions.yaml for their neighbours.
 _ATEN: dict[Kind, str] = {
     "gemm": """linear matmul mm addmm bmm baddbmm addbmm mv addmv dot vdot inner einsum tensordot bilinear
-        _int_mm _scaled_mm _addmm_activation linalg_matmul""",
+        _int_mm _scaled_mm _addmm_activation linalg_matmul _weight_int8pack_mm _weight_int4pack_mm
+        _cslt_sparse_mm _sparse_semi_structured_linear _sparse_semi_structured_mm
+        _sparse_semi_structured_addmm""",
     "convolution": """conv1d conv2d conv3d convolution _convolution conv_transpose1d conv_transpose2d
         conv_transpose3d cudnn_convolution cudnn_convolution_transpose mkldnn_convolution slow_conv3d
         thnn_conv2d _conv_depthwise2d""",
@@ -62,14 +74,15 @@ _ATEN: dict[Kind, str] = {
         bitwise_not bitwise_xor bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__
         __rshift__ __iand__ __ior__ __ixor__ addcmul addcdiv lerp polar complex angle nan_to_num outer ger cross
         xlogy sinc heaviside copysign hypot bucketize searchsorted tril triu conj_physical signbit ldexp lgamma
-        digamma diff _transform_bias_rescale_qkv""",
+        digamma diff _transform_bias_rescale_qkv fake_quantize_per_tensor_affine
+        fake_quantize_per_channel_affine""",
     "reduction": """mean sum nansum prod max min amax amin aminmax argmax argmin all any var std var_mean
         std_mean norm linalg_vector_norm linalg_norm frobenius_norm logsumexp cumsum cumprod cummax cummin
         logcumsumexp count_nonzero median nanmedian quantile histc bincount trace dist cosine_similarity
         pairwise_distance avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d
         max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices adaptive_avg_pool1d
         adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d
-        equal allclose""",
+        equal allclose segment_reduce""",
     "embedding": """embedding embedding_bag _embedding_bag index gather index_select take take_along_dim
         masked_select index_put _index_put_impl _unsafe_index _unsafe_index_put index_copy index_fill index_add
         index_reduce scatter scatter_add scatter_reduce masked_scatter put""",
@@ -78,7 +91,8 @@ _ATEN: dict[Kind, str] = {
         pad constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d one_hot im2col
         col2im pixel_shuffle pixel_unshuffle channel_shuffle slice_scatter select_scatter diagonal_scatter
         as_strided_scatter block_diag combinations cartesian_prod resolve_conj resolve_neg slice_copy
-        select_copy permute_copy view_copy transpose_copy expand_copy unsqueeze_copy unfold_copy diag diag_embed""",
+        select_copy permute_copy view_copy transpose_copy expand_copy unsqueeze_copy unfold_copy diag diag_embed
+        _convert_weight_to_int4pack _cslt_compress _to_sparse_semi_structured""",
     "fill": """zeros ones full eye arange range linspace logspace zeros_like ones_like full_like new_zeros
         new_ones new_full fill zero fill_diagonal scalar_tensor tril_indices triu_indices hann_window
         hamming_window vander""",
@@ -96,13 +110,20 @@ _ATEN: dict[Kind, str] = {
         _has_compatible_shallow_copy_type values indices _assert_tensor_metadata _assert_scalar
         sym_constrain_range sym_constrain_range_for_size""",
     "other": """nonzero item _local_scalar_dense is_nonzero _assert_async _functional_assert_async
-        linalg_solve_triangular triangular_solve linalg_inv linalg_inv_ex inverse linalg_solve linalg_cholesky
-        cholesky linalg_qr linalg_svd linalg_eigh linalg_matrix_exp fft_fft fft_ifft fft_rfft fft_irfft fft_fft2
-        fft_ifft2 fft_fftn fft_ifftn fft_rfft2 fft_irfft2 fft_rfftn fft_irfftn _fft_r2c _fft_c2r _fft_c2c stft
+        linalg_solve_triangular triangular_solve linalg_inv linalg_inv_ex inverse linalg_solve linalg_solve_ex
+        _linalg_solve_ex linalg_cholesky linalg_cholesky_ex cholesky cholesky_solve cholesky_inverse linalg_qr qr
+        geqrf linalg_householder_product orgqr ormqr linalg_lu linalg_lu_factor linalg_lu_factor_ex linalg_lu_solve
+        linalg_ldl_factor linalg_ldl_factor_ex linalg_ldl_solve _linalg_det linalg_det det _linalg_slogdet
+        linalg_slogdet slogdet linalg_svd _linalg_svd svd linalg_svdvals linalg_eigh _linalg_eigh linalg_eigvalsh
+        linalg_eig linalg_eigvals _linalg_eigvals linalg_lstsq linalg_pinv linalg_matrix_exp matrix_exp
+        _linalg_check_errors
+        lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell
+        fft_fft fft_ifft fft_rfft fft_irfft fft_hfft fft_ihfft fft_fft2 fft_ifft2 fft_fftn fft_ifftn fft_rfft2
+        fft_irfft2 fft_hfft2 fft_ihfft2 fft_rfftn fft_irfftn fft_hfftn fft_ihfftn _fft_r2c _fft_c2r _fft_c2c stft
         istft upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d
         _upsample_nearest_exact2d upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d
         _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler grid_sampler_2d affine_grid_generator cdist
-        _cdist_forward pdist""",
+        _cdist_forward _euclidean_dist pdist _pdist_forward""",
 }  # fmt: skip
 # Overloads that do something else than their name's other overloads.
 _OVERLOADS: dict[str, Kind] = {
@@ -113,12 +134,14 @@ _OVERLOADS: dict[str, Kind] = {
 # They hand their input on where it is already as asked: whether they launch a kernel is not in their name.
 MAY_DO_NOTHING = frozenset({"aten.to.dtype", "aten.type_as.default"})
 _PACKETS: dict[str, str] = {}  # by operator: asked several times for each call
+_MARKS = "profiler."  # `record_function` and what wraps a module in it: marks in a trace, no kernels
 _DROPOUTS = frozenset({"aten.dropout", "aten.feature_dropout", "aten.alpha_dropout", "aten.feature_alpha_dropout"})
 
 
 def _build_table() -> dict[str, Kind]:
     table: dict[str, Kind] = {"prim.device": "view", "prim.dtype": "view"}
     table["transformers.grouped_mm_fallback"] = "grouped_gemm"  # what transformers runs where _grouped_mm is missing
+    table |= dict.fromkeys([f"collective.{name}" for name in COLLECTIVES], "collective")
     for kind, names in _ATEN.items():
         for name in names.split():
             key = f"aten.{name}"
@@ -145,8 +168,10 @@ def packet_of(call: Call) -> str:
 
 
 def kind_of(call: Call) -> Kind:
-    """The kind of a call. A call whose output shares an input's memory is a 'view' whatever its name says; so is one
-    that only hands its input on, or whose outputs hold no element: nothing is launched to fill nothing.
+    """The kind of a call.
+
+    A call whose output shares an input's memory is a 'view' whatever its name says; so is one that only hands its input
+    on, or whose outputs hold no element: nothing is launched to fill nothing.
 
     >>> kind_of(Call("aten.linear.default", ())), kind_of(Call("aten.reshape.default", (), is_view=True))
     ('gemm', 'view')
@@ -162,6 +187,8 @@ def _find_kind(call: Call) -> Kind:
     if call.is_view or _does_nothing(call):
         return "view"
     packet = packet_of(call)
+    if packet.startswith(_MARKS):
+        return "view"
     if packet in _DROPOUTS:  # dropout(input, p, train): outside training it returns its input
         train = call.args[2] if len(call.args) > 2 else call.kwarg("train", True)
         return "random" if train else "view"
@@ -183,6 +210,15 @@ def _does_nothing(call: Call) -> bool:
     )  # fmt: skip
     must_copy = call.args[3] if len(call.args) > 3 else call.kwarg("copy", False)
     return is_same and not must_copy
+
+
+def is_product(call: Call) -> bool:
+    """Whether a call's arithmetic is that of matrix products: the kinds of products, and recurrent layers.
+
+    >>> is_product(Call("aten.lstm.input", ())), is_product(Call("aten.cdist.default", ()))
+    (True, False)
+    """
+    return kind_of(call) in MATMUL_KINDS or packet_of(call) in RECURRENT
 
 
 def is_known(call: Call) -> bool:

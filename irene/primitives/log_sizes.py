@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from irene.arrays import FloatArray, IntArray
+
 _LARGEST_ALIGNMENT = 64
 
 
@@ -19,7 +20,7 @@ def log2_size(values: ArrayLike) -> FloatArray:
     return logs
 
 
-def log2_align(sizes: NDArray[np.int64]) -> FloatArray:
+def log2_align(sizes: IntArray) -> FloatArray:
     """log2 of the largest power of two, at most 64, that divides a size.
 
     >>> log2_align(np.array([541, 96, 1024])).tolist()

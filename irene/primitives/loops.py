@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from irene.primitives.tensor_table import IntArray, TensorTable
+from irene.arrays import IntArray
+from irene.primitives.tensor_table import TensorTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

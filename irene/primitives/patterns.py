@@ -7,7 +7,7 @@ texts, which tensor is a weight) belongs to the pattern.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -64,12 +64,62 @@ def builder_of(pattern: Pattern) -> Callable[[Sequence[int]], Call]:
     return build
 
 
+@dataclass(frozen=True, slots=True)
+class TensorPlace:
+    """Where a tensor's numbers begin in a pattern's: `rank` sizes, then as many strides."""
+
+    start: int
+    rank: int
+    dtype: str
+    is_output: bool
+
+
+def tensors_of(pattern: Pattern) -> tuple[TensorPlace, ...]:
+    """The operands of a pattern in the order of `Call.tensors`, then its outputs.
+
+    >>> x = TensorSpec((4, 8), (8, 1), "float32")
+    >>> [tensor.start for tensor in tensors_of(split_call(Call("aten.narrow.default", (x, 0, 2, 1), (), (x,)))[0])]
+    [0, 7]
+    """
+    return tuple([
+        TensorPlace(start, form[1], form[2], is_output)
+        for form, start, is_output in _walk(pattern) if form[0] == "tensor"
+    ])  # fmt: skip
+
+
+def places_of_arguments(pattern: Pattern) -> tuple[int, ...]:
+    """Which of the numbers are arguments, and no sizes or strides of tensors.
+
+    >>> x = TensorSpec((4, 8), (8, 1), "float32")
+    >>> places_of_arguments(split_call(Call("aten.narrow.default", (x, 0, 2, 1), (), (x,)))[0])
+    (4, 5, 6)
+    """
+    return tuple([start for form, start, _ in _walk(pattern) if form[0] == "number"])
+
+
+def _walk(pattern: Pattern) -> Iterator[tuple[Any, int, bool]]:
+    """The forms that hold numbers, the place of the first number of each, and whether it is an output."""
+    args, kwargs, outputs = pattern.form
+    left = [(form, True) for form in reversed(outputs)] + [
+        (form, False) for form in (*(own for _, own in reversed(kwargs)), *reversed(args))
+    ]
+    place = 0
+    while left:
+        form, is_output = left.pop()
+        kind, *rest = form
+        if kind == "tuple":
+            left += [(item, is_output) for item in reversed(rest)]
+        elif kind in ("tensor", "number"):
+            yield form, place, is_output
+            place += 2 * rest[0] if kind == "tensor" else 1
+
+
 def _form_of(value: Argument, numbers: list[int]) -> Any:
     """What stays of a value when its numbers are taken out; forms of different kinds are never equal."""
     if isinstance(value, TensorSpec):
         numbers.extend(value.shape)
         numbers.extend(value.stride)
-        return ("tensor", len(value.shape), value.dtype, value.weight)
+        return ("tensor", len(value.shape), value.dtype, value.weight, value.on_host)
     if isinstance(value, tuple):
         return ("tuple", *[_form_of(item, numbers) for item in value])
     if isinstance(value, int) and not isinstance(value, bool):
@@ -83,10 +133,10 @@ def _maker_of(form: Any, place: list[int]) -> _Make:
     kind, *rest = form
     start = place[0]
     if kind == "tensor":
-        rank, dtype, weight = rest
+        rank, *others = rest  # dtype, whether it is a weight, whether it lies on the host
         place[0] += 2 * rank
         middle, end = start + rank, start + 2 * rank
-        return lambda numbers: TensorSpec(tuple(numbers[start:middle]), tuple(numbers[middle:end]), dtype, weight)
+        return lambda numbers: TensorSpec(tuple(numbers[start:middle]), tuple(numbers[middle:end]), *others)
     if kind == "number":
         place[0] += 1
         return lambda numbers: numbers[start]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from irene.errors import BadInput
 from irene.primitives.call import Argument, Call, TensorSpec
 from irene.primitives.kinds import packet_of
+from irene.primitives.packed_products import PACKED_PRODUCTS, packed_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,13 @@ def gemm_shape(call: Call) -> GemmShape:
         return _linear_shape(call)
     if name in ("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation"):
         return _product(operand(call, 1, "batch1"), operand(call, 2, "batch2"), has_bias=True)
-    if name in ("mm", "bmm", "mv", "matmul", "linalg_matmul", "dot", "vdot", "_int_mm", "_scaled_mm"):
+    if name in ("mm", "bmm", "mv", "matmul", "linalg_matmul", "dot", "vdot", "_int_mm"):
         return _product(operand(call, 0, "self"), operand(call, 1, "other"))
+    if name == "_scaled_mm":
+        return _product(operand(call, 0, "self"), operand(call, 1, "mat2"), _is_tensor(call, 4, "bias"))
+    if name in PACKED_PRODUCTS:
+        size = packed_sizes(call)
+        return GemmShape(1, size.m, size.n, size.k, size.a_k_contiguous, True, size.has_bias)
     if name == "inner":  # contracts the last dimension of both
         a, b = operand(call, 0), operand(call, 1)
         return GemmShape(1, math.prod(a.shape[:-1]), math.prod(b.shape[:-1]), a.shape[-1] if a.shape else 1)
@@ -95,7 +101,7 @@ def _linear_shape(call: Call) -> GemmShape:
 
 
 def _product(a: TensorSpec, b: TensorSpec, has_bias: bool = False) -> GemmShape:
-    """a (..., M, K) times b (..., K, N) with matmul's rules for vectors and for broadcast batches."""
+    """A (..., M, K) times b (..., K, N) with matmul's rules for vectors and for broadcast batches."""
     if len(b.shape) == 1:
         return GemmShape(1, math.prod(a.shape[:-1]), 1, b.shape[0], _k_contiguous(a, -1), _k_contiguous(b, 0), has_bias)
     n, b_contiguous = b.shape[-1], _k_contiguous(b, -2)
@@ -104,13 +110,16 @@ def _product(a: TensorSpec, b: TensorSpec, has_bias: bool = False) -> GemmShape:
     k, a_contiguous = a.shape[-1], _k_contiguous(a, -1)
     if len(b.shape) == 2:  # matmul folds a's leading dimensions into M: one product
         return GemmShape(1, math.prod(a.shape[:-1]), n, k, a_contiguous, b_contiguous, has_bias)
-    batch = math.prod(_broadcast(a.shape[:-2], b.shape[:-2]))
+    batch = math.prod(broadcast(a.shape[:-2], b.shape[:-2]) or a.shape[:-2])
     return GemmShape(batch, a.shape[-2], n, k, a_contiguous, b_contiguous, has_bias)
 
 
-def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+def broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that both broadcast to; None where there is none."""
     length = max(len(a), len(b))
     a, b = (1,) * (length - len(a)) + a, (1,) * (length - len(b)) + b
+    if any(x != y and 1 not in (x, y) for x, y in zip(a, b, strict=True)):
+        return None
     return tuple(y if x == 1 else x for x, y in zip(a, b, strict=True))
 
 
@@ -150,7 +159,6 @@ def einsum_products(call: Call) -> tuple[GemmShape, ...]:
         right = set(label)
         a, b = left & (right | later), right & (left | later)  # what only one operand has is summed away first
         shared = a & b
-
         if shared - later:  # where no common index is summed, torch multiplies element by element
             groups = (shared & later, a - b, b - a, shared - later)
             batch, m, n, k = (math.prod(sizes[index] for index in group) for group in groups)
@@ -220,16 +228,22 @@ def experts_hit(call: Call) -> int:
     return max(min(weight.shape[0], x.shape[-2]) if len(x.shape) == 2 else weight.shape[0], 1)
 
 
+_PARTS_OF_COMPLEX = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
+
+
 def compute_dtype(call: Call) -> str:
     """The dtype that a call computes in: that of its first floating-point operand, else of its first tensor.
 
-    Whether a float32 product runs as TF32 is a setting of the process and not in the call: the caller says so.
+    Complex numbers are computed in the dtype of their two parts. Whether a float32 product runs as TF32 is a setting of
+    the process and not in the call: the caller says so.
     Raises BadInput if the call has no tensor at all.
     """
     tensors = call.tensors or call.outputs
     for tensor in tensors:
         if "float" in tensor.dtype:
             return tensor.dtype
+        if tensor.dtype in _PARTS_OF_COMPLEX:
+            return _PARTS_OF_COMPLEX[tensor.dtype]
     if not tensors:
         raise BadInput(f"{call.op} has neither operands nor outputs that are tensors: it computes in no dtype.")
     return tensors[0].dtype

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
+from irene.arrays import BoolArray, IntArray
 from irene.primitives.call import Call, TensorSpec, dtype_bytes
+from irene.primitives.patterns import tensors_of
+from irene.primitives.stacks import CallStack
 
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 _NO_TENSOR = TensorSpec((), (), "float32")
 
 
@@ -28,7 +28,6 @@ class TensorTable:
     """
 
     calls: int
-    specs: tuple[TensorSpec, ...]
     call: IntArray
     is_output: BoolArray
     rank: IntArray
@@ -40,7 +39,7 @@ class TensorTable:
     @property
     def scalar(self) -> int:
         """The number of the last row."""
-        return len(self.specs) - 1
+        return len(self.rank) - 1
 
     @property
     def numel(self) -> IntArray:
@@ -108,7 +107,7 @@ class TensorTable:
 
     def first_of_calls(self, where: BoolArray) -> IntArray:
         """The row of each call's first tensor where `where` is true; the scalar's if there is none."""
-        return self.of_calls(np.minimum, np.arange(len(self.specs)), self.scalar, where)
+        return self.of_calls(np.minimum, np.arange(len(self.rank)), self.scalar, where)
 
 
 def tabulate_tensors(calls: Sequence[Call]) -> TensorTable:
@@ -119,6 +118,8 @@ def tabulate_tensors(calls: Sequence[Call]) -> TensorTable:
     >>> table.numel.tolist(), table.is_output.tolist()
     ([1024, 1024, 1], [False, True, False])
     """
+    if isinstance(calls, CallStack):
+        return _tabulate_forms(calls)
     specs = [*chain.from_iterable((*call.tensors, *call.outputs) for call in calls), _NO_TENSOR]
     operands = np.array([len(call.tensors) for call in calls], dtype=np.int64)
     of_call = operands + np.array([len(call.outputs) for call in calls], dtype=np.int64)
@@ -136,7 +137,6 @@ def tabulate_tensors(calls: Sequence[Call]) -> TensorTable:
     sizes = {name: dtype_bytes(name) for name in numbers}
     return TensorTable(
         calls=len(calls),
-        specs=tuple(specs),
         call=np.append(call, len(calls)),
         is_output=np.append(place >= operands[call], False),
         rank=rank,
@@ -145,3 +145,27 @@ def tabulate_tensors(calls: Sequence[Call]) -> TensorTable:
         itemsize=np.array([sizes[spec.dtype] for spec in specs], dtype=np.int64),
         dtype=np.array([numbers[spec.dtype] for spec in specs], dtype=np.int64),
     )
+
+
+def _tabulate_forms(calls: CallStack) -> TensorTable:
+    """As `tabulate_tensors`: the numbers of a form's calls are its tensors' sizes and strides, beside each other."""
+    forms = [(form, tensors_of(form.pattern)) for form in calls.forms]
+    of_call = np.zeros(len(calls), dtype=np.int64)
+    for form, tensors in forms:
+        of_call[form.rows] = len(tensors)
+    first, count = np.cumsum(of_call) - of_call, int(of_call.sum()) + 1
+    dims = max([1, *(tensor.rank for _, tensors in forms for tensor in tensors)])
+    shape, stride = np.ones((count, dims), dtype=np.int64), np.zeros((count, dims), dtype=np.int64)
+    rank, itemsize, dtype = (np.zeros(count, dtype=np.int64) for _ in range(3))
+    is_output = np.zeros(count, dtype=np.bool_)
+    itemsize[-1] = _NO_TENSOR.itemsize
+    numbers = {_NO_TENSOR.dtype: 0}
+    for form, tensors in forms:
+        for place, tensor in enumerate(tensors):
+            rows, middle = first[form.rows] + place, tensor.start + tensor.rank
+            shape[rows, dims - tensor.rank :] = form.numbers[:, tensor.start : middle]
+            stride[rows, dims - tensor.rank :] = form.numbers[:, middle : middle + tensor.rank]
+            rank[rows], is_output[rows], itemsize[rows] = tensor.rank, tensor.is_output, dtype_bytes(tensor.dtype)
+            dtype[rows] = numbers.setdefault(tensor.dtype, len(numbers))
+    call = np.append(np.repeat(np.arange(len(calls)), of_call), len(calls))
+    return TensorTable(len(calls), call, is_output, rank, shape, stride, itemsize, dtype)

@@ -68,6 +68,8 @@ def split_traffic(call: Call) -> tuple[int, int, int]:
 def _sum_reads(operands: tuple[TensorSpec, ...]) -> tuple[int, int]:
     weights = activations = 0
     for tensor in operands:
+        if tensor.on_host:
+            continue  # not of the device's memory
         if tensor.weight:
             weights += distinct_bytes(tensor)
         else:

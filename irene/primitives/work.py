@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from irene.primitives.call import Call
 from irene.primitives.flop import count_flop
-from irene.primitives.kinds import MATMUL_KINDS, kind_of
+from irene.primitives.kinds import is_product
 from irene.primitives.traffic import split_traffic
 
 
@@ -15,7 +15,7 @@ from irene.primitives.traffic import split_traffic
 class Work:
     """FLOP and bytes of a call or of many.
 
-    `flop` counts all arithmetic, `matmul_flop` the part that tensor cores do (GEMM, convolution, attention). Bytes are
+    `flop` counts all arithmetic, `matmul_flop` the part that tensor cores do (products, recurrent layers). Bytes are
     split by what they are: `weight_bytes` of parameters read, `read_bytes` of activations read, `write_bytes`.
 
     >>> Work(2, 2, 8, 4, 4) + Work(1)
@@ -69,7 +69,6 @@ class Work:
         )
 
 
-@lru_cache(maxsize=65536)  # a model of hundreds of layers has a few hundred distinct calls
 def count_work(call: Call) -> Work:
     """FLOP and bytes of one call. Pure; remembered per distinct call.
 
@@ -78,6 +77,13 @@ def count_work(call: Call) -> Work:
     >>> count_work(Call("aten.silu.default", (x,), (), (x,)))
     Work(flop=128, matmul_flop=0, weight_bytes=0, read_bytes=128, write_bytes=128)
     """
+    return _count(call) if call.is_stacked else _count_once(call)
+
+
+def _count(call: Call) -> Work:
     flop = count_flop(call)
     weight_bytes, read_bytes, write_bytes = split_traffic(call)
-    return Work(flop, flop if kind_of(call) in MATMUL_KINDS else 0, weight_bytes, read_bytes, write_bytes)
+    return Work(flop, flop if is_product(call) else 0, weight_bytes, read_bytes, write_bytes)
+
+
+_count_once = lru_cache(maxsize=131_072)(_count)  # a model of hundreds of layers has a few hundred distinct calls

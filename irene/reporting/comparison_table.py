@@ -10,36 +10,36 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from irene.reporting.explanation_table import describe_workload
+from irene.explanation.gate import MEASURES
+from irene.model_tree.workload import describe_workload
+from irene.reporting.fitting import Line
 from irene.reporting.rendering import new_table
 from irene.units import format_quantity
 
 if TYPE_CHECKING:
-    from irene.explanation.comparison import Comparison, Contribution, Difference
+    from irene.explanation.comparison import Comparison, Contribution, Difference, Entry
 
 # Neighbours whose joules differ by less than this on both sides are one row.
 _ALIKE = 0.05
-_MEASURES = {"energy_j": "a call", "energy_per_token_j": "a token", "energy_per_sample_j": "a sample"}
 
 
 def comparison_table(comparison: Comparison, *, unfold: bool = False) -> RenderableType:
     """Totals and ranking, all pairs, then for every other entry what its layers and roles add to the base."""
     parts: list[Any] = [
-        *(f"{entry.name}: {entry.model}, {describe_workload(entry.workload)} on {entry.device}"
-          for entry in comparison.entries),
+        *map(Line, _describe_entries(comparison.entries)),
         "",
         _totals_table(comparison),
-        f"ranked by joules {_MEASURES[comparison.ranked_by]}, least first",
+        f"ranked by joules {MEASURES[comparison.ranked_by]}, least first",
         "",
         _pairs_table(comparison.differences),
     ]  # fmt: skip
     for difference in comparison.differences:
         if difference.base == comparison.base.name:
-            title = f"{difference.other} - {difference.base} = {_signed(difference.energy_j)}"
-            parts += ["", f"{title}, by role", _contributions_table(list(difference.by_role), difference.energy_j)]
+            title = f"{difference.other} - {difference.base} = {signed(difference.energy_j, rounding_j(difference))}"
             rows = list(difference.by_layer if unfold else fold_contributions(difference.by_layer))
-            parts += ["", f"{title}, by layer", _contributions_table(rows, difference.energy_j)]
-    parts += [f"note: {note}" for note in comparison.notes]
+            for by, contributions in (("role", list(difference.by_role)), ("layer", rows)):
+                parts += ["", f"{title}, by {by}", _contributions_table(contributions, difference)]
+    parts += [Line(f"note: {note}", 6) for note in comparison.notes]
     return Group(*parts)
 
 
@@ -69,8 +69,22 @@ def fold_contributions(parts: Sequence[Contribution]) -> Iterator[Contribution]:
         yield _sum(group)
 
 
+def _describe_entries(entries: Sequence[Entry]) -> Iterator[str]:
+    """What is common to all once, and then of each entry what its name does not say."""
+    described = [f"{describe_workload(entry.workload)} on {entry.device}" for entry in entries]
+    is_common = len(set(described)) == 1
+    if is_common:
+        yield f"all: {described[0]}"
+    for entry, words in zip(entries, described, strict=True):
+        own = ([] if entry.model == entry.name else [entry.model]) + ([] if is_common else [words])
+        if own:
+            yield f"{entry.name}: {', '.join(own)}"
+
+
 def _totals_table(comparison: Comparison) -> Table:
-    table = new_table("energy", "90 % interval", "time", "power", "a sample", "a token", "bound", "rank", first="name")
+    columns = ("energy", "90 % interval", "time", "power", "a sample", "a token", "bound", "rank")
+    gives_way = ("bound", "a sample", "power", "a token", "rank", "time")
+    table = new_table(*columns, first="name", gives_way=gives_way)
     for entry in comparison.entries:
         low, high = entry.interval_j
         table.add_row(
@@ -89,31 +103,34 @@ def _totals_table(comparison: Comparison) -> Table:
 
 def _pairs_table(differences: Sequence[Difference]) -> Table:
     unit = "sample" if any(pair.factor_per_token is None for pair in differences) else "token"
-    columns = ("difference", "90 % interval", "ratio", "90 % interval", f"a {unit}", "larger than the uncertainty")
-    table = new_table(*columns, first="pair")
+    columns = ("difference", "90 % interval", "ratio (90 % interval)", f"a {unit}", "larger than\nuncertainty")
+    table = new_table(*columns, first="pair", gives_way=("90 % interval", f"a {unit}", "difference"))
     for pair in differences:
         (low_j, high_j), (low, high) = pair.interval_j, pair.interval_ratio
+        least_j = rounding_j(pair)
         table.add_row(
             f"{pair.other} - {pair.base}",
-            _signed(pair.energy_j),
-            f"{_signed(low_j)} to {_signed(high_j)}",
-            f"x {pair.ratio:.3g}",
-            f"{low:.3g} to {high:.3g}",
+            signed(pair.energy_j, least_j),
+            f"{signed(low_j, least_j)} to {signed(high_j, least_j)}",
+            f"x {pair.ratio:.3g} ({low:.3g} to {high:.3g})",
             f"x {pair.ratio * getattr(pair, f'factor_per_{unit}'):.3g}",
             "yes" if pair.is_significant else "no",
         )
     return table
 
 
-def _contributions_table(parts: Sequence[Contribution], total_j: float) -> Table:
-    table = new_table("base", "other", "difference", "of it", "aligned by", first="where")
+def _contributions_table(parts: Sequence[Contribution], difference: Difference) -> Table:
+    total_j, least_j = difference.energy_j, rounding_j(difference)
+    columns = ("base", "other", "difference", "of it", "aligned by")
+    table = new_table(*columns, first="where", gives_way=("aligned by", "of it"))
     for part in parts:
         table.add_row(
             part.label,
             "-" if part.base_j is None else format_quantity(part.base_j, "J"),
             "-" if part.other_j is None else format_quantity(part.other_j, "J"),
-            _signed(part.difference_j),
-            f"{round(part.difference_j / total_j, 3) + 0.0:.1%}" if total_j else "-",  # 0.0 has no sign to show
+            signed(part.difference_j, least_j),
+            # 0.0 has no sign to show
+            f"{round(part.difference_j / total_j, 3) + 0.0:.1%}" if abs(total_j) > least_j else "-",
             part.aligned_by,
         )
     return table
@@ -144,5 +161,17 @@ def _sum(group: Sequence[Contribution]) -> Contribution:
     return replace(first, label=label, base_j=base_j, other_j=other_j, difference_j=difference_j)
 
 
-def _signed(joules: float) -> str:
-    return f"{'+' if joules > 0 else ''}{format_quantity(joules, 'J')}"
+def rounding_j(difference: Difference) -> float:
+    """What sums of floats may leave of no difference: a billionth of the larger side."""
+    sides = ((part.base_j or 0.0, part.other_j or 0.0) for part in difference.by_role)
+    return 1e-9 * max(map(sum, zip(*sides, strict=True)), default=0.0)
+
+
+def signed(joules: float, least_j: float) -> str:
+    """Joules with their sign; below `least_j` they are none.
+
+    >>> signed(0.5, 1e-9), signed(-1.28e-15, 1e-9)
+    ('+500 mJ', '0 J')
+    """
+    shown_j = joules if abs(joules) >= least_j else 0.0
+    return f"{'+' if shown_j > 0 else ''}{format_quantity(shown_j, 'J')}"

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from irene.model_tree.workload import describe_workload
+from irene.reporting.fitting import Line, head
 from irene.reporting.rendering import new_table
 from irene.units import format_quantity
 
 if TYPE_CHECKING:
     from irene.explanation.explanation import Counterfactual, Explanation, Portion
-    from irene.model_tree.tree import Workload
 
 TOP = 10
 """Rows of a list of portions; what is left out is one row '(other)'."""
@@ -21,7 +22,7 @@ TOP = 10
 
 def explanation_table(explanation: Explanation, top: int = TOP) -> RenderableType:
     """Header, the `top` nodes at the depth, layers, kinds, counterfactuals."""
-    parts: list[Any] = [*_header(explanation)]
+    parts: list[Any] = [*head(*_header(explanation))]
     titles = {
         f"Nodes at depth {explanation.depth}, most energy first": explanation.nodes,
         "Layers": explanation.layers,
@@ -30,9 +31,11 @@ def explanation_table(explanation: Explanation, top: int = TOP) -> RenderableTyp
     for title, portions in titles.items():
         parts += ["", title, _portions_table(portions, top, explanation.whole.energy_j)]
     if explanation.counterfactuals:
-        parts += ["", "What would change it (predicted again; ratios against this prediction)"]
+        unit = _unit_of(explanation.counterfactuals)
+        title = f"What would change it (predicted again; interval and 'sure' are of the ratio a {unit})"
+        parts += ["", Line(title)]
         parts += [_counterfactuals_table(explanation.counterfactuals)]
-    parts += [f"not asked: {line}" for line in explanation.not_asked]
+    parts += [Line(f"not asked: {line}", 11) for line in explanation.not_asked]
     return Group(*parts)
 
 
@@ -52,15 +55,6 @@ def portion_rows(explanation: Explanation) -> list[dict[str, Any]]:
     return rows
 
 
-def describe_workload(work: Workload) -> str:
-    """'batch 8, 128 tokens, bfloat16, base, eager'."""
-    words = [f"batch {work.batch_size}"]
-    words += [f"{work.seq_len} tokens"] if work.seq_len is not None else []
-    words += [f"{work.decoder_seq_len} decoder tokens"] if work.decoder_seq_len is not None else []
-    words += [f"{work.new_tokens} new tokens"] if work.new_tokens else []
-    return ", ".join([*words, work.dtype, work.task, work.execution])
-
-
 def _header(explanation: Explanation) -> list[str]:
     whole, (low, high) = explanation.whole, explanation.interval_j
     account = sorted(whole.breakdown_j.items(), key=lambda item: -item[1])
@@ -71,16 +65,18 @@ def _header(explanation: Explanation) -> list[str]:
         f"energy     {format_quantity(whole.energy_j, 'J')}"
         f"   90 % interval {format_quantity(low, 'J')} to {format_quantity(high, 'J')}",
         f"time       {format_quantity(whole.duration_s, 's')}{power}",
-        f"bound      {whole.bound or '-'}: {whole.why}",
+        f"bound      {whole.bound.replace('_', ' ') or '-'}: {whole.why}",
         f"goes to    {shares}",
         f"ridge      {explanation.ridge_flop_per_byte:.0f} FLOP/B in {explanation.workload.dtype}"
         + ("" if whole.flop_per_byte is None else f"; the model does {_format_intensity(whole.flop_per_byte)}"),
         f"predictor  {explanation.predictor}",
+        *(f"note       {note}" for note in explanation.notes),
     ]
 
 
 def _portions_table(portions: Sequence[Portion], top: int, total_j: float) -> Table:
-    table = new_table("energy", "share", "each", "power", "FLOP/B", "bound", first="where")
+    gives_way = ("each", "FLOP/B", "power", "bound")  # the last word, why, says the bound too
+    table = new_table("energy", "share", "each", "power", "FLOP/B", "bound", first="where", gives_way=gives_way)
     table.add_column("why", overflow="fold")
     kept = {id(portion) for portion in sorted(portions, key=lambda portion: -portion.energy_j)[:top]}
     shown = [portion for portion in portions if id(portion) in kept]
@@ -106,18 +102,25 @@ def _format_intensity(flop_per_byte: float) -> str:
     return f"{flop_per_byte:,.0f}" if flop_per_byte >= 100 else f"{flop_per_byte:.3g}"
 
 
+def _unit_of(counterfactuals: Sequence[Counterfactual]) -> str:
+    """What a change is judged by: a token where all have tokens."""
+    return "sample" if any(found.ratio_per_token is None for found in counterfactuals) else "token"
+
+
 def _counterfactuals_table(counterfactuals: Sequence[Counterfactual]) -> Table:
-    unit = "sample" if any(found.ratio_per_token is None for found in counterfactuals) else "token"
-    table = new_table("energy", "time", "a call", "90 % interval", f"a {unit}", "sure", first="change")
+    unit = _unit_of(counterfactuals)
+    columns = ("energy", "time", "a call", f"a {unit}", "90 % interval", "sure")
+    table = new_table(*columns, first="change", gives_way=("time", "energy", "sure"))
     for found in counterfactuals:
-        low, high = found.interval_ratio
+        ratio = float(getattr(found, f"ratio_per_{unit}"))
+        low, high = (end * ratio / found.ratio for end in found.interval_ratio)
         table.add_row(
             found.change,
             format_quantity(found.energy_j, "J"),
             format_quantity(found.duration_s, "s"),
             f"x {found.ratio:.2f}",
+            f"x {ratio:.2f}",
             f"{low:.2f} to {high:.2f}",
-            f"x {getattr(found, f'ratio_per_{unit}'):.2f}",
             "yes" if found.is_significant else "no",
         )
     return table

@@ -1,6 +1,8 @@
-"""Joules of the GPU board as kilowatt-hours, grams of CO2 equivalents and money of a site, only for what was asked.
+"""Joules of the GPU board as kilowatt-hours, grams of CO2 equivalents and money of a facility, only for what was asked.
 
-    site energy = board energy x PUE        carbon = site energy x carbon intensity        cost = site energy x price
+    facility energy = board energy x PUE
+    carbon = facility energy x carbon intensity
+    cost = facility energy x price
 
 PUE (power usage effectiveness, ISO/IEC 30134-2) is the energy of a whole data centre over that of its computers; 1 if
 nothing is said, which leaves cooling and power supply out. No place is assumed: without a carbon intensity or a country
@@ -29,7 +31,7 @@ _TABLE = Path(__file__).parent / "carbon_intensity.toml"
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Facility:
     """What a kilowatt-hour means where the model runs; `None` is what nobody asked for.
 
     `country` is its name where the intensity is that of a country, `carbon_source` where the intensity is from.
@@ -44,24 +46,24 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Energy, carbon and cost of some board energy at a site; the cost is in the currency of the price."""
+    """Energy, carbon and cost of some board energy at a facility; the cost is in the currency of the price."""
 
     site_energy_j: float
     carbon_g: float | None
     cost: float | None
 
 
-def footprint_of(energy_j: float, site: Site) -> Footprint:
+def footprint_of(energy_j: float, facility: Facility) -> Footprint:
     """The footprint of board energy.
 
-    >>> footprint_of(3.6e6, Site(carbon_intensity_g_per_kwh=56, price_per_kwh=0.25, pue=1.2))
+    >>> footprint_of(3.6e6, Facility(carbon_intensity_g_per_kwh=56, price_per_kwh=0.25, pue=1.2))
     Footprint(site_energy_j=4320000.0, carbon_g=67.2, cost=0.3)
-    >>> footprint_of(3.6e6, Site()).carbon_g is None
+    >>> footprint_of(3.6e6, Facility()).carbon_g is None
     True
     """
-    site_energy_j = energy_j * site.pue
+    site_energy_j = energy_j * facility.pue
     kwh = site_energy_j / KILOWATT_HOUR_J
-    intensity, price = site.carbon_intensity_g_per_kwh, site.price_per_kwh
+    intensity, price = facility.carbon_intensity_g_per_kwh, facility.price_per_kwh
     return Footprint(
         site_energy_j,
         None if intensity is None else kwh * intensity,
@@ -69,15 +71,15 @@ def footprint_of(energy_j: float, site: Site) -> Footprint:
     )
 
 
-def read_site(carbon_intensity: str | None, price: float | None, pue: float | None) -> Site | None:
-    """The site that three options describe; `None` if none was given.
+def read_facility(carbon_intensity: str | None, price: float | None, pue: float | None) -> Facility | None:
+    """The facility that three options describe; `None` if none was given.
 
     `carbon_intensity` is a number of gCO2e/kWh or the two-letter code (ISO 3166) of a country in the table. Raises
     BadInput for numbers that cannot be and for a country that is not listed.
 
-    >>> read_site("56", None, None).carbon_intensity_g_per_kwh, read_site("fr", None, None).country
+    >>> read_facility("56", None, None).carbon_intensity_g_per_kwh, read_facility("fr", None, None).country
     (56.0, 'France')
-    >>> read_site(None, None, None) is None
+    >>> read_facility(None, None, None) is None
     True
     """
     if carbon_intensity is None and price is None and pue is None:
@@ -86,15 +88,15 @@ def read_site(carbon_intensity: str | None, price: float | None, pue: float | No
     _require_at_least("--pue", pue, 1.0)
     ratio = 1.0 if pue is None else pue
     if carbon_intensity is None:
-        return Site(None, price, ratio)
+        return Facility(None, price, ratio)
     try:
         grams = float(carbon_intensity)
     except ValueError:
         country = _find_country(carbon_intensity)
         source = f"{country['name']} {country['year']}, {country['source']}"
-        return Site(float(country["g_per_kwh"]), price, ratio, str(country["name"]), source)
+        return Facility(float(country["g_per_kwh"]), price, ratio, str(country["name"]), source)
     _require_at_least("--carbon-intensity", grams, 0.0)
-    return Site(grams, price, ratio)
+    return Facility(grams, price, ratio)
 
 
 @cache

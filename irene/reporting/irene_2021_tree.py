@@ -1,6 +1,6 @@
 """A prediction as one line of an IrEne-2021 file, for programs that read the paper's trees.
 
-Format and units: `irene.dataset.irene_2021` (energy in J, time in s, FLOP in 1e6, bytes in MiB). What a run would have
+Format and units: `irene.irene_2021` (energy in J, time in s, FLOP in 1e6, bytes in MiB). What a run would have
 measured is not in it: `predicted_energy` stands where `ground_truth_energy` would, and `times_mean` is predicted too.
 Two things differ from the paper's own files: our joules are the GPU board's, not the wall's, and a leaf is an operator
 below its module, not the module itself.

@@ -1,10 +1,11 @@
-"""Text between two marks of a Markdown file: what a command wrote there, and writes again."""
+"""For experiments: text between two marks of a Markdown file, which a command wrote there and writes again."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from irene.errors import BadInput
+from irene.files import write_whole
 
 BEGIN, END = "<!-- written by run.py: begin -->", "<!-- written by run.py: end -->"
 
@@ -16,4 +17,4 @@ def write_between_marks(path: Path, markdown: str, begin: str = BEGIN, end: str 
     _, found, after = rest.partition(end)
     if not found or text.count(begin) != 1 or text.count(end) != 1:
         raise BadInput(f"{path}: expected {begin!r} and {end!r}, once each, in this order. Put them where text goes.")
-    path.write_text(f"{before}{begin}\n\n{markdown.strip()}\n\n{end}{after}", "utf-8")
+    write_whole(path, f"{before}{begin}\n\n{markdown.strip()}\n\n{end}{after}")

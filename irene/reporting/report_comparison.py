@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from html import escape
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from irene.model_tree.workload import describe_workload
+from irene.quoting import escape_html
 from irene.reporting import wording
-from irene.reporting.report_sections import INTERVAL_TIP, term, write_quantity
+from irene.reporting.report_sections import INTERVAL_TIP, html_table, term, write_quantity
 
 if TYPE_CHECKING:
     from irene.predictor.prediction import Prediction
@@ -22,16 +23,16 @@ def comparison(predictions: Mapping[str, Prediction], compared: Mapping[str, Any
     """
     base_name = next(iter(predictions))
     head = [
-        "model", term("energy", INTERVAL_TIP), f"against {escape(base_name)}", "per sample", "per token", "time",
+        "model", term("energy", INTERVAL_TIP), f"against {escape_html(base_name)}", "per sample", "per token", "time",
         "mean power",
     ]  # fmt: skip
     differences = {name: _difference(compared, base_name, name) for name in predictions}
     rows = [_row(name, predictions, differences[name]) for name in predictions]
     pairs = [found for found in differences.values() if found is not None]
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in (compared or {}).get("notes", ()))
+    notes = "".join(f'<p class="note">{escape_html(note)}</p>' for note in (compared or {}).get("notes", ()))
     return f"""<section class="card" id="compare">
   <h2>Comparison</h2>
-  {_table(head, rows)}{notes}
+  {html_table(head, rows)}{notes}
   <ul class="legend parts"></ul>
   <div id="compare-bars" class="figure"></div>
   {"".join(_contributions(pair, is_open=i == 0) for i, pair in enumerate(pairs))}
@@ -44,7 +45,7 @@ def _row(name: str, predictions: Mapping[str, Prediction], difference: Mapping[s
     low, high = prediction.interval_j
     token_j, power_w = wording.energy_per_token_j(prediction), prediction.power_w
     return [
-        f"{escape(name)}<small>{escape(wording.describe_workload(prediction))}</small>",
+        f"{escape_html(name)}<small>{escape_html(describe_workload(prediction.tree.workload))}</small>",
         f"<strong>{write_quantity(prediction.energy_j)}</strong>"
         f"<small>{write_quantity(low)} to {write_quantity(high)}</small>",
         "" if name == base_name else _against(base, prediction, difference),
@@ -75,14 +76,14 @@ def _contributions(difference: Mapping[str, Any], *, is_open: bool) -> str:
     sums = {key: sum(part[key] or 0.0 for part in parts) for key in ("base_j", "other_j")}
     least_j = 1e-9 * max(sums.values())  # what rounding leaves of no difference
     rows = [
-        [escape(part["label"].replace("_", " ")), _joules(part["base_j"]), _joules(part["other_j"]),
+        [escape_html(part["label"].replace("_", " ")), _joules(part["base_j"]), _joules(part["other_j"]),
          _signed(part["difference_j"], least_j)]
         for part in parts
     ]  # fmt: skip
     rows.append(["all", _joules(sums["base_j"]), _joules(sums["other_j"]), _signed(difference["energy_j"], least_j)])
-    base, other = escape(difference["base"]), escape(difference["other"])
+    base, other = escape_html(difference["base"]), escape_html(difference["other"])
     return f"""<details{" open" if is_open else ""}><summary>{other} against {base}: what makes the difference</summary>
-  {_table(["part", base, other, "difference"], rows)}</details>"""
+  {html_table(["part", base, other, "difference"], rows)}</details>"""
 
 
 def _joules(value: float | None) -> str:
@@ -92,9 +93,3 @@ def _joules(value: float | None) -> str:
 def _signed(value: float, least: float) -> str:
     number = write_quantity(value if abs(value) > least else 0.0).replace("-", "−")
     return f"<strong>{'+' if value > least else ''}{number}</strong>"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    titles = "".join(f"<th>{title}</th>" for title in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from irene.explanation.parts import cut_into_parts
-from irene.hardware.spec import DeviceSpec, load_device
+from irene.explanation.segments import cut_into_segments
+from irene.hardware.devices import load_device
+from irene.hardware.spec import DeviceSpec
 from irene.model_tree.addresses import address_nodes
 from irene.model_tree.folding import FoldedRow, fold
-from irene.predictor.prediction import PROVENANCES
+from irene.model_tree.workload import describe_workload
+from irene.predictor.bounds import bound_of
+from irene.predictor.node_values import PROVENANCES
 from irene.primitives.kinds import kind_of
 from irene.reporting import wording
 
@@ -33,16 +36,17 @@ def report_data(prediction: Prediction, name: str) -> dict[str, Any]:
     """Everything that the figures of one prediction need; JSON-ready."""
     spec = load_device(prediction.device)
     low_j, high_j = prediction.interval_j
-    rows = list(_number(fold(prediction.flat, _EVERY_LEVEL)))
+    rows = list(number_rows(fold(prediction.flat, _EVERY_LEVEL)))
     return {
         "name": name,
         "model": prediction.tree.model,
-        "workload": wording.describe_workload(prediction),
+        "workload": describe_workload(prediction.tree.workload),
         "device": spec.title,
         "energy_j": prediction.energy_j,
         "interval_j": [low_j, high_j],
         "duration_s": prediction.duration_s,
         "power_w": prediction.power_w,
+        "power_cap_w": prediction.ranks * spec.power_cap_w,
         "energy_per_sample_j": wording.energy_per_sample_j(prediction),
         "energy_per_token_j": wording.energy_per_token_j(prediction),
         "breakdown_j": prediction.breakdown_j,
@@ -53,7 +57,7 @@ def report_data(prediction: Prediction, name: str) -> dict[str, Any]:
     }
 
 
-def _number(root: FoldedRow) -> Iterator[tuple[FoldedRow, int]]:
+def number_rows(root: FoldedRow) -> Iterator[tuple[FoldedRow, int]]:
     """Rows with the number of the row above (-1 for the root), parents first."""
     stack = [(root, -1)]
     count = 0
@@ -65,7 +69,7 @@ def _number(root: FoldedRow) -> Iterator[tuple[FoldedRow, int]]:
 
 
 def _tabulate_rows(prediction: Prediction, rows: Sequence[tuple[FoldedRow, int]]) -> dict[str, list[Any]]:
-    flat, values, addresses = prediction.flat, prediction.values, address_nodes(prediction.flat)
+    flat, values, addresses = prediction.flat, prediction.summed, address_nodes(prediction.flat)
     table: dict[str, list[Any]] = {
         "label": [_shorten(row.label) for row, _ in rows],
         "path": [merge_addresses([addresses[index] for index in row.indices]) for row, _ in rows],
@@ -85,13 +89,13 @@ def _tabulate_rows(prediction: Prediction, rows: Sequence[tuple[FoldedRow, int]]
 
 
 def _tabulate_layers(prediction: Prediction) -> dict[str, list[Any]]:
-    layers = cut_into_parts(prediction.flat)
+    layers = cut_into_segments(prediction.flat)
     table: dict[str, list[Any]] = {
         "label": [layer.label for layer in layers],
         "bound": [_bound_of(prediction, layer.indices) for layer in layers],
     }
     for column in ("energy_j", "low_j", "high_j", "duration_s", *(f"{part}_j" for part in PARTS)):
-        array = getattr(prediction.values, column)
+        array = getattr(prediction.summed, column)
         table[column] = [_round(float(array[list(layer.indices)].sum())) for layer in layers]
     return table
 
@@ -103,7 +107,7 @@ def _tabulate_kinds(prediction: Prediction) -> dict[str, list[Any]]:
     for index in prediction.flat.leaf_index:
         call = prediction.flat.nodes[index].call
         assert call is not None
-        one = np.array([getattr(prediction.values, column)[index] for column in columns])
+        one = np.array([getattr(prediction.summed, column)[index] for column in columns])
         kind = kind_of(call)
         sums[kind] = sums[kind] + one if kind in sums else one
     order = sorted((kind for kind in sums if sums[kind][0] > 0), key=lambda kind: -sums[kind][0])
@@ -117,7 +121,7 @@ def _tabulate_roofline(
     prediction: Prediction, rows: Sequence[tuple[FoldedRow, int]], spec: DeviceSpec
 ) -> dict[str, Any]:
     """Leaves that calculate: FLOP per byte against FLOP/s while the GPU runs them; waiting for the host is left out."""
-    values, nodes = prediction.values, prediction.flat.nodes
+    values, nodes = prediction.values, prediction.flat.nodes  # of one rank, as the roofs are of one GPU
     points: dict[str, list[Any]] = {"row": [], "kind": [], "intensity": [], "flop_per_s": []}
     shown_j = 0.0
     for number, (row, _) in enumerate(rows):
@@ -138,7 +142,7 @@ def _tabulate_roofline(
         "peak_flop_per_s": spec.peak(dtype),
         "vector_flop_per_s": spec.vector_flop_per_s,
         "bytes_per_s": spec.hbm_bytes_per_s,
-        "shown_share": _round(shown_j / (prediction.energy_j or 1.0)),
+        "shown_share": _round(prediction.ranks * shown_j / (prediction.energy_j or 1.0)),
     }
 
 
@@ -166,8 +170,7 @@ def merge_addresses(addresses: Sequence[str]) -> str:
 
 
 def _bound_of(prediction: Prediction, indices: Sequence[int]) -> str:
-    """That of the node with most energy."""
-    return prediction.values.bound[max(indices, key=lambda index: float(prediction.values.energy_j[index]))]
+    return bound_of(prediction.values, indices, prediction.device)
 
 
 def _shorten(label: str) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from html import escape
 from typing import TYPE_CHECKING
 
-from irene import __version__
-from irene.hardware.spec import load_device
+from irene.hardware.devices import load_device
+from irene.hardware.spec import DeviceSpec
+from irene.model_tree.workload import describe_workload
+from irene.quoting import escape_html
 from irene.reporting import wording
 from irene.units import format_quantity
+from irene.version import __version__
 
 if TYPE_CHECKING:
     from irene.predictor.prediction import Prediction
-    from irene.reporting.footprint import Site
+    from irene.reporting.footprint import Facility
 
 INTERVAL_TIP = (
     "The true value lies in this range in nine of ten cases, judged on models that the predictor had not seen."
@@ -24,21 +26,25 @@ _EXECUTION_TIPS = {
 }
 
 
-def hero(prediction: Prediction, site: Site | None, *, hidden: bool) -> str:
+def hero(prediction: Prediction, facility: Facility | None, *, hidden: bool) -> str:
     """The answer: energy with its interval, time, power, energy per sample and token, what it goes to."""
     work = prediction.tree.workload
     device = load_device(prediction.device)
     execution = term(work.execution, _EXECUTION_TIPS.get(work.execution, ""))
-    workload = escape(wording.describe_workload(prediction)).replace(work.execution, execution)
+    workload = escape_html(describe_workload(prediction.tree.workload)).replace(work.execution, execution)
     return f"""<section class="card hero-card"{" hidden" if hidden else ""}>
-  <h1>{escape(prediction.tree.model)}</h1>
-  <p class="workload">One {wording.name_of_call(prediction)}: {workload}, on one {escape(device.title)}</p>
+  <h1>{escape_html(prediction.tree.model)}</h1>
+  <p class="workload">One {wording.name_of_call(prediction)}: {workload}, on {_boards(prediction, device)}</p>
   <div class="hero">
     {_answer(prediction)}
-    <div class="tiles">{"".join(_tiles(prediction, site))}</div>
+    <div class="tiles">{"".join(_tiles(prediction, facility))}</div>
   </div>
-  {_account(prediction)}
+  {_account(prediction)}{_phases(prediction)}
 </section>"""
+
+
+def _boards(prediction: Prediction, device: DeviceSpec) -> str:
+    return f"{'one' if prediction.ranks == 1 else prediction.ranks} {escape_html(device.title)}"
 
 
 def _answer(prediction: Prediction) -> str:
@@ -59,11 +65,12 @@ def _answer(prediction: Prediction) -> str:
     </div>"""
 
 
-def _tiles(prediction: Prediction, site: Site | None) -> Iterable[str]:
+def _tiles(prediction: Prediction, facility: Facility | None) -> Iterable[str]:
     device, power_w = load_device(prediction.device), prediction.power_w
     yield _tile("time", write_quantity(prediction.duration_s, "s"), "")
     if power_w is not None:
-        of_cap = f"{power_w / device.power_cap_w:.0%} of the {device.power_cap_w:g} W cap"
+        cap_w = prediction.ranks * device.power_cap_w
+        of_cap = f"{power_w / cap_w:.0%} of the {cap_w:g} W cap" + (" of all" if prediction.ranks > 1 else "")
         yield _tile("mean power", write_quantity(power_w, "W"), of_cap)
     yield _tile(
         "per sample", write_quantity(wording.energy_per_sample_j(prediction)), "energy of one input of the batch"
@@ -72,11 +79,15 @@ def _tiles(prediction: Prediction, site: Site | None) -> Iterable[str]:
     if token_j is not None:
         new = "new token" if prediction.tree.workload.new_tokens else "input position"
         yield _tile("per token", write_quantity(token_j), f"energy of one {new}")
-    if site is not None:
-        for what, much in wording.describe_footprint(prediction.energy_j, site):
-            tip = "Energy at the site: board energy times PUE." if what == "energy" else wording.describe_site(site)
-            label = {"energy": "site energy", "cost": "cost, in the price's currency"}.get(what, what)
-            yield _tile(term(label, tip), _mu(escape(much)), f"of {wording.PER_CALLS:,} calls")
+    if prediction.memory_bytes is not None:
+        has = f"{write_quantity(device.memory_bytes, 'B')} that a GPU has"
+        more = f"does not fit into the {has}" if prediction.fits is False else f"of the {has}"
+        yield _tile("memory at the peak", write_quantity(prediction.memory_bytes["peak"], "B"), more)
+    if facility is not None:
+        for what, much in wording.describe_footprint(prediction.energy_j, facility):
+            tip = "Board energy times PUE." if what == "energy" else wording.describe_facility(facility)
+            label = {"energy": "facility energy", "cost": "cost, in the price's currency"}.get(what, what)
+            yield _tile(term(label, tip), _mu(escape_html(much)), f"of {wording.PER_CALLS:,} calls")
 
 
 def _tile(label: str, value: str, more: str) -> str:
@@ -91,41 +102,64 @@ def _account(prediction: Prediction) -> str:
     largest = max(parts, key=lambda part: parts[part])
     bars, items = [], []
     for part, tip in wording.PARTS.items():
+        if part not in parts:  # one GPU has nobody to communicate with
+            continue
         share = parts[part] / total_j
         bars.append(f'<span class="{part}" style="width:{share:.3%}"></span>')
         name = term(part.replace("_", " "), tip)
         much = f"<strong>{write_quantity(parts[part])}</strong> {share:.1%}"
         items.append(f'<li><span class="swatch {part}"></span>{name} {much}</li>')
     bound = prediction.values.bound[0]
-    limit = f" <strong>It is {bound.replace('_', ' ')}.</strong> {escape(wording.BOUNDS[bound])}" if bound else ""
-    return f"""<p class="verdict"><strong>{parts[largest] / total_j:.0%} is {largest.replace("_", " ")}.</strong>
-    {escape(wording.PARTS[largest])}{limit}</p>
+    named = bound.replace("_", " ")
+    limit = f" <strong>Its time is {named}.</strong> {escape_html(wording.BOUNDS[bound])}" if bound else ""
+    most = f"{parts[largest] / total_j:.0%} of the joules are {largest.replace('_', ' ')}"
+    return f"""<p class="verdict"><strong>{most}.</strong>
+    {escape_html(wording.PARTS[largest])}{limit}</p>
   <div class="strip" aria-hidden="true">{"".join(bars)}</div>
   <ul class="legend">{"".join(items)}</ul>"""
 
 
+def _phases(prediction: Prediction) -> str:
+    """The phases of a generation, which add up to its energy; '' of a forward pass."""
+    answers = prediction.generation
+    if answers is None:
+        return ""
+    rows = [
+        [escape_html(phase.name), f"{phase.calls:,}", f"<strong>{write_quantity(phase.energy_j)}</strong>",
+         f"{phase.energy_j / (prediction.energy_j or 1.0):.1%}",
+         " to ".join(map(write_quantity, phase.interval_j)), write_quantity(phase.duration_s, "s")]
+        for phase in answers.phases
+    ]  # fmt: skip
+    step_s = answers.time_per_output_token_s
+    then = "" if step_s is None else f", then one each {write_quantity(step_s, 's')}"
+    return f"""<h3>Phases</h3>
+  {html_table(["phase", "calls", "energy", "share", term("90 % interval", INTERVAL_TIP), "time"], rows)}
+  <p class="note">The first token comes after {write_quantity(answers.time_to_first_token_s, "s")}{then}.</p>"""
+
+
 def tabs(names: list[str]) -> str:
+    """A row of buttons, the first of them chosen."""
     buttons = (
-        f'<button type="button" role="tab" aria-selected="{"false" if i else "true"}">{escape(name)}</button>'
+        f'<button type="button" role="tab" aria-selected="{"false" if i else "true"}">{escape_html(name)}</button>'
         for i, name in enumerate(names)
     )
     return f'<div class="tabs" role="tablist" aria-label="Model">{"".join(buttons)}</div>'
 
 
-def assumptions(predictions: Mapping[str, Prediction], site: Site | None) -> str:
+def assumptions(predictions: Mapping[str, Prediction], facility: Facility | None) -> str:
     """What was counted, on what device, by which predictor, how well each part is known; what is common only once."""
     facts = {name: _facts(prediction) for name, prediction in predictions.items()}
     first, *others = facts.values()
     common = [fact for fact in first if all(fact in other for other in others)]
     parts = []
     for name, prediction in predictions.items():
-        title = f"<h3>{escape(name)}</h3>" if len(predictions) > 1 else ""
+        title = f"<h3>{escape_html(name)}</h3>" if len(predictions) > 1 else ""
         own = [fact for fact in facts[name] if fact not in common]
         parts.append(title + _known_from(prediction) + (_definitions(own) if own else ""))
     if len(predictions) > 1:
         parts.append("<h3>All of them</h3>")
-    if site is not None:
-        common.append(("Grams and money", escape(wording.describe_site(site))))
+    if facility is not None:
+        common.append(("Grams and money", escape_html(wording.describe_facility(facility))))
     return "\n".join([*parts, _definitions(common)])
 
 
@@ -144,19 +178,19 @@ def _facts(prediction: Prediction) -> list[tuple[str, str]]:
     device, tree, name = load_device(prediction.device), prediction.tree, prediction.predictor
     limits = (
         f"{device.power_cap_w:g} W cap, {write_quantity(device.peak(tree.workload.dtype), 'FLOP/s')} in "
-        f"{escape(tree.workload.dtype)}, {write_quantity(device.hbm_bytes_per_s, 'B/s')} memory, "
+        f"{escape_html(tree.workload.dtype)}, {write_quantity(device.hbm_bytes_per_s, 'B/s')} memory, "
         f"{device.context_idle_power_w:g} W idle with a context open"
     )
     versions = ", ".join(f"{package} {version}" for package, version in tree.versions)
     return [
         ("A joule", "Gross energy of the GPU board in steady state, idle power included. Not in it: the host, "
          "the power supply, cooling. Weights and inputs are taken as random."),
-        ("Interval", escape(INTERVAL_TIP)),
-        ("Device", f"{escape(device.title)}: {limits}"),
-        ("Workload", escape(wording.describe_workload(prediction))),
-        ("Predictor", f"{escape(name.name)} {escape(name.version)}, trained on {escape(name.trained_on)}"),
-        ("Written by", f"irene {__version__}" + (f"; model traced with {escape(versions)}" if versions else "")),
-        *(("Note", escape(note)) for note in tree.notes),
+        ("Interval", escape_html(INTERVAL_TIP)),
+        ("Device", f"{_boards(prediction, device)}: {limits}" + (", each" if prediction.ranks > 1 else "")),
+        ("Workload", escape_html(describe_workload(prediction.tree.workload))),
+        ("Predictor", escape_html(f"{name.name} {name.version}, trained on {name.trained_on}")),
+        ("Written by", f"irene {__version__}" + (f"; model traced with {escape_html(versions)}" if versions else "")),
+        *(("Note", escape_html(note)) for note in tree.notes),
     ]  # fmt: skip
 
 
@@ -166,7 +200,14 @@ def _definitions(facts: Iterable[tuple[str, str]]) -> str:
 
 def term(text: str, tip: str) -> str:
     """A word with an explanation that appears by mouse, keyboard or touch."""
-    return f'<span class="term" tabindex="0" data-tip="{escape(tip)}">{escape(text)}</span>'
+    return f'<span class="term" tabindex="0" data-tip="{escape_html(tip)}">{escape_html(text)}</span>'
+
+
+def html_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of cells that are HTML already."""
+    titles = "".join(f"<th>{title}</th>" for title in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def write_quantity(value: float, unit: str = "J") -> str:

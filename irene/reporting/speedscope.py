@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from irene import __version__
+from irene.version import __version__
 
 if TYPE_CHECKING:
     from irene.model_tree.tree import Node

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irene.errors import BadInput
+from irene.files import write_whole
 from irene.reporting import wording
 from irene.reporting.report_data import PARTS, report_data
 from irene.units import format_quantity
@@ -18,7 +20,13 @@ if TYPE_CHECKING:
     from irene.predictor.prediction import Prediction
 
 # Paul Tol's high-contrast scheme, as on the page: told apart by colour-blind readers and in grey.
-COLORS = {"compute": "#004488", "memory": "#ddaa33", "static": "#bbbbbb", "launch_gap": "#bb5566"}
+COLORS = {
+    "compute": "#004488",
+    "memory": "#ddaa33",
+    "static": "#bbbbbb",
+    "launch_gap": "#bb5566",
+    "communication": "#009988",
+}
 _INK, _SOFT = "#1c2330", "#5a6474"
 _LEVELS = 5
 _LEAST_LABELLED_SHARE = 0.06
@@ -29,10 +37,13 @@ _KIND_MARKS = {
 }  # fmt: skip
 
 
+_FORMATS: dict[str, dict[str, Any]] = {".png": {"dpi": 150}, ".svg": {"metadata": {"Date": None}}}
+
+
 def write_figures(predictions: Mapping[str, Prediction], directory: Path) -> list[Path]:
     """Write every figure of every prediction as PNG and SVG; returns the files.
 
-    Raises BadInput where matplotlib is missing or the folder cannot be written.
+    Raises BadInput where matplotlib is missing, CannotWrite where the folder cannot be written.
     """
     try:
         from matplotlib import rc_context
@@ -51,18 +62,16 @@ def write_figures(predictions: Mapping[str, Prediction], directory: Path) -> lis
     if len(models) > 1:
         drawings["comparison"] = (draw_comparison, models, (10, 1.2 + 0.5 * len(models)))
     written: list[Path] = []
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, (draw, data, size) in drawings.items():
-            # No date and no random ids inside: the same prediction gives the same bytes.
-            with rc_context({"svg.hashsalt": "irene"}):
-                figure = Figure(figsize=size, layout="constrained")
-                draw(figure.subplots(), data)
-                figure.savefig(directory / f"{name}.png", dpi=150)
-                figure.savefig(directory / f"{name}.svg", metadata={"Date": None})
-            written += [directory / f"{name}.png", directory / f"{name}.svg"]
-    except OSError as error:
-        raise BadInput(f"Cannot write figures to {str(directory)!r}: {error.strerror or error}.") from None
+    for name, (draw, data, size) in drawings.items():
+        # No date and no random ids inside: the same prediction gives the same bytes.
+        with rc_context({"svg.hashsalt": "irene"}):
+            figure = Figure(figsize=size, layout="constrained")
+            draw(figure.subplots(), data)
+            for suffix, options in _FORMATS.items():
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format=suffix[1:], **options)
+                written.append(directory / (name + suffix))
+                write_whole(written[-1], buffer.getvalue())
     return written
 
 
@@ -133,7 +142,12 @@ def draw_kinds(axes: Axes, model: Mapping[str, Any]) -> None:
 def draw_comparison(axes: Axes, models: Sequence[Mapping[str, Any]]) -> None:
     """One stacked bar for each model, with the 90 % interval of its energy."""
     names = [model["name"] for model in models]
-    _stack(axes.barh, names, {part: [model["breakdown_j"][part] for model in models] for part in PARTS}, bottom="left")
+    _stack(
+        axes.barh,
+        names,
+        {part: [model["breakdown_j"].get(part, 0.0) for model in models] for part in PARTS},
+        bottom="left",
+    )
     energy_j = [model["energy_j"] for model in models]
     below = [model["energy_j"] - model["interval_j"][0] for model in models]
     above = [model["interval_j"][1] - model["energy_j"] for model in models]
@@ -176,6 +190,8 @@ def draw_roofline(axes: Axes, model: Mapping[str, Any]) -> None:
 def _stack(bar: Callable[..., Any], places: Sequence[Any], parts: Mapping[str, Sequence[float]], bottom: str) -> None:
     start = [0.0] * len(places)
     for part, joules in parts.items():
+        if part == "communication" and not any(joules):  # of one GPU
+            continue
         bar(places, joules, **{bottom: start}, color=COLORS[part], label=part.replace("_", " "))
         start = [a + b for a, b in zip(start, joules, strict=True)]
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from irene import __version__
-from irene.hardware.spec import load_device
+from irene.hardware.devices import load_device
 from irene.model_tree.addresses import address_nodes
+from irene.version import __version__
 
 if TYPE_CHECKING:
     from irene.predictor.prediction import Prediction
@@ -27,6 +27,7 @@ _PROCESS, _THREAD = 1, 1
 def prediction_to_trace(prediction: Prediction) -> dict[str, Any]:
     """The JSON object that Perfetto opens: one slice for each call of the tree, in call order."""
     flat, values = prediction.flat, prediction.values
+    whole_j = float(values.energy_j[0]) or 1.0
     idle_power_w = load_device(prediction.device).context_idle_power_w
     leaf = flat.leaf_index
     # Whole nanoseconds, so that no rounding lets a child end after its parent.
@@ -44,7 +45,7 @@ def prediction_to_trace(prediction: Prediction) -> dict[str, Any]:
             "ts": int(begin[index]) / 1e3, "dur": int(end[index] - begin[index]) / 1e3,
             "args": {
                 "path": address, "type": node.type, "energy_j": float(values.energy_j[index]),
-                "share": float(values.energy_j[index]) / (prediction.energy_j or 1.0), "bound": values.bound[index],
+                "share": float(values.energy_j[index]) / whole_j, "bound": values.bound[index],
                 "flop": float(values.flop[index]), "traffic_bytes": float(values.traffic_bytes[index]),
                 "provenance": values.provenance[index],
             },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from irene.reporting.footprint import Site, footprint_of
+from irene.reporting.footprint import Facility, footprint_of
 from irene.units import format_quantity
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ PARTS = {
     "memory": "Data movement: the energy above idle while the GPU reads and writes its memory.",
     "static": "What the board draws doing nothing, for as long as its kernels run.",
     "launch_gap": "What the board draws while it waits for the host (Python) to launch the next kernel.",
+    "communication": "Exchange between GPUs: the energy above idle while they send each other results.",
 }
 """The joule account: every joule is in exactly one part."""
 
@@ -23,6 +24,7 @@ BOUNDS = {
     "memory_bound": "Reading and writing memory decides: smaller or fewer bytes would help.",
     "power_bound": "The power cap decides: the board runs near its limit, with lowered clocks.",
     "host_bound": "The host decides: the GPU waits for Python to launch its next kernel.",
+    "communication_bound": "The link between the GPUs decides: exchanging results takes most.",
 }
 
 PROVENANCES = {
@@ -39,6 +41,7 @@ KINDS: dict[str, str] = {
     "elementwise": "elementwise arithmetic", "reduction": "sums and means", "embedding": "embedding lookups",
     "copy": "copies and casts", "fill": "filling tensors", "sort": "sorting", "random": "random numbers",
     "view": "views (host time only)", "other": "other operations", "unknown": "unknown operations",
+    "collective": "exchanges between GPUs",
 }  # fmt: skip
 """The kinds of primitives (`irene.primitives.kinds`) in plain words."""
 
@@ -46,21 +49,13 @@ PER_CALLS = 1_000_000
 """Grams and money of one call are too small to read; so many calls are shown."""
 
 
-def describe_workload(prediction: Prediction) -> str:
-    """'batch 8, 128 tokens, bfloat16, base, eager'."""
-    work = prediction.tree.workload
-    words = [f"batch {work.batch_size}"]
-    words += [f"{work.seq_len} tokens"] if work.seq_len is not None else []
-    words += [f"{work.decoder_seq_len} decoder tokens"] if work.decoder_seq_len is not None else []
-    words += [f"{work.new_tokens} new tokens"] if work.new_tokens else []
-    return ", ".join([*words, work.dtype, work.task, work.execution])
-
-
 def name_of_call(prediction: Prediction) -> str:
+    """What one call of this workload is."""
     return "generation" if prediction.tree.workload.new_tokens else "forward pass"
 
 
 def energy_per_sample_j(prediction: Prediction) -> float:
+    """Joules a call over its batch size."""
     return prediction.energy_j / prediction.tree.workload.batch_size
 
 
@@ -75,24 +70,25 @@ def energy_per_token_j(prediction: Prediction) -> float | None:
 
 
 def describe_interval(low: float, high: float, unit: str = "J") -> str:
+    """Both ends, each in the prefix that suits it."""
     return f"{format_quantity(low, unit)} to {format_quantity(high, unit)}"
 
 
-def describe_footprint(energy_j: float, site: Site) -> list[tuple[str, str]]:
-    """(what, how much) of `PER_CALLS` calls of `energy_j` each, for what the site knows."""
-    many = footprint_of(PER_CALLS * energy_j, site)
+def describe_footprint(energy_j: float, facility: Facility) -> list[tuple[str, str]]:
+    """(what, how much) of `PER_CALLS` calls of `energy_j` each, for what the facility knows."""
+    many = footprint_of(PER_CALLS * energy_j, facility)
     lines = [("energy", f"{many.site_energy_j / 3.6e6:.3g} kWh")]
     lines += [] if many.carbon_g is None else [("carbon", format_quantity(many.carbon_g, "gCO2e"))]
     lines += [] if many.cost is None else [("cost", f"{many.cost:.3g}")]
     return lines
 
 
-def describe_site(site: Site) -> str:
+def describe_facility(facility: Facility) -> str:
     """What the grams and the money assume."""
     words = []
-    if site.carbon_intensity_g_per_kwh is not None:
-        words.append(f"{site.carbon_intensity_g_per_kwh:g} gCO2e/kWh ({site.carbon_source})")
-    if site.price_per_kwh is not None:
-        words.append(f"{site.price_per_kwh:g} per kWh, in the currency in which the price was given")
-    whole = "GPU board alone, no cooling or power supply" if site.pue == 1 else "board energy times PUE"
-    return "; ".join([*words, f"PUE {site.pue:g} ({whole})"])
+    if facility.carbon_intensity_g_per_kwh is not None:
+        words.append(f"{facility.carbon_intensity_g_per_kwh:g} gCO2e/kWh ({facility.carbon_source})")
+    if facility.price_per_kwh is not None:
+        words.append(f"{facility.price_per_kwh:g} per kWh, in the currency in which the price was given")
+    whole = "GPU board alone, no cooling or power supply" if facility.pue == 1 else "board energy times PUE"
+    return "; ".join([*words, f"PUE {facility.pue:g} ({whole})"])

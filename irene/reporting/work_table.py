@@ -8,14 +8,16 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from irene.arrays import FloatArray
 from irene.model_tree.addresses import address_nodes
 from irene.model_tree.folding import FoldedRow, fold
-from irene.model_tree.graph import FlatTree, FloatArray, flatten
+from irene.model_tree.graph import FlatTree, flatten
 from irene.model_tree.tree import ModelTree
 from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call
 from irene.primitives.kinds import kind_of
 from irene.primitives.work import count_work
+from irene.reporting.fitting import Line
 from irene.reporting.rendering import new_table
 from irene.units import format_quantity
 
@@ -37,14 +39,17 @@ def work_table(tree: ModelTree, depth: int = 3) -> RenderableType:
     """The tree down to a depth; primitives that do and move nothing (views) are left out."""
     flat = flatten(tree)
     work = _sum_work(flat)
-    table = new_table("calls", "FLOP", "bytes", "parameters", first="node")
+    table = new_table("calls", "FLOP", "bytes", "parameters", first="node", gives_way=("calls", "parameters"))
     _add_rows(table, flat, work, fold(flat, depth))
     size = tree.workload
     lengths = f"batch {size.batch_size}" + ("" if size.seq_len is None else f", {size.seq_len} tokens")
     versions = ", ".join(f"{name} {version}" for name, version in tree.versions)
     traced = f" (traced with {versions})" if versions else ""
     header = f"{tree.model}: {lengths}, {size.dtype}, {size.task}{traced}"
-    return Group(header, *(f"note: {note}" for note in tree.notes), "", table)
+    notes = tree.notes
+    if tree.quantization:
+        notes = (*notes, f"the checkpoint's weights are quantised, {tree.quantization}; this is its dense twin.")
+    return Group(Line(header), *(Line(f"note: {note}", 6) for note in notes), "", table)
 
 
 def _sum_work(flat: FlatTree) -> FloatArray:

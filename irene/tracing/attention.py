@@ -11,8 +11,10 @@ import math
 
 import torch
 
-from irene.primitives.attention import attention_backend
+from irene.primitives.attention import attention_backend, attention_output
 from irene.primitives.call import Argument, Call
+from irene.primitives.read_backs import reads_back
+from irene.primitives.shapes import broadcast
 from irene.tracing.encoding import spec_of
 
 ATTENTION_OP = "aten.scaled_dot_product_attention.default"
@@ -21,11 +23,15 @@ ATTENTION_OP = "aten.scaled_dot_product_attention.default"
 def leaf_type(call: Call) -> str:
     """The type of a call's leaf: its operator, and for attention the kernel family that a Hopper GPU takes for it.
 
+    A leaf that the host waits for says so.
+
     >>> from irene.primitives.call import TensorSpec
     >>> query = TensorSpec((1, 12, 128, 64), (98304, 8192, 64, 1), "bfloat16")
     >>> leaf_type(Call(ATTENTION_OP, (query, query, query)))
     'aten.scaled_dot_product_attention.default[cudnn]'
     """
+    if reads_back(call):
+        return f"{call.op}[host wait]"
     return f"{call.op}[{attention_backend(call)}]" if call.op == ATTENTION_OP else call.op
 
 
@@ -40,13 +46,17 @@ def attend_on_meta(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """An empty output with the shape and strides that the GPU's kernel would return."""
+    """An empty output with the shape and strides that the GPU's kernel would return.
+
+    Raises BadInput, or RuntimeError with torch's words, for operands that torch refuses.
+    """
     specs: tuple[Argument, ...] = tuple(
         None if tensor is None else spec_of(tensor) for tensor in (query, key, value, attn_mask)
     )
     call = Call(ATTENTION_OP, (*specs, dropout_p, is_causal), (("enable_gqa", enable_gqa),))
+    shape = attention_output(call)
+    _check_operands(query, key, value, attn_mask, (*shape[:-1], key.shape[-2]))
     backend = attention_backend(call)
-    shape: tuple[int, ...] = (*query.shape[:-1], value.shape[-1])
     if backend == "math" or len(shape) != 4:
         return query.new_empty(shape)
     if backend == "flash" and shape[-1] % 8:  # it pads the head to a multiple of 8 and returns a slice of that
@@ -59,3 +69,20 @@ def attend_on_meta(
         order = sorted(range(4), key=lambda dim: (-strides[dim], dim))
     inverse = [order.index(dim) for dim in range(4)]
     return query.new_empty([shape[dim] for dim in order]).permute(inverse)
+
+
+def _check_operands(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scores: tuple[int, ...]
+) -> None:
+    """As torch checks them: `validate_sdpa_input` in `native/transformers/attention.cpp`, and the products after it."""
+    if not query.dtype == key.dtype == value.dtype:
+        got = f"{query.dtype}, {key.dtype} and {value.dtype}"
+        raise RuntimeError(f"Expected query, key and value of one dtype, got {got}.")
+    if key.shape[-2] != value.shape[-2]:
+        raise RuntimeError(f"Expected as many keys as values, got {key.shape[-2]} and {value.shape[-2]}.")
+    if mask is None:
+        return
+    if mask.dtype not in (torch.bool, torch.float32, query.dtype):
+        raise RuntimeError(f"Expected attn_mask of bool, float or the query's dtype {query.dtype}, got {mask.dtype}.")
+    if broadcast(tuple(mask.shape), scores) != scores:
+        raise RuntimeError(f"The attn_mask of shape {tuple(mask.shape)} does not broadcast to the scores, {scores}.")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
-from irene.tracing.retracing import ShortTrace
+import numpy as np
+
+from irene.arrays import IntArray
+from irene.tracing.short_traces import ShortTrace
 
 _POWERS = (0, 1, 2)  # of the batch: how a number may go with it
 _NO_POWER = -1
@@ -29,10 +34,46 @@ class Law:
         ])  # fmt: skip
         return ShortTrace(self.outline, self.patterns, numbers, self.call_of_place)
 
+    def numbers_at(self, call: int, sizes: Sequence[int]) -> IntArray:
+        """The numbers of one of its calls at several batches, shape (batches, numbers)."""
+        factors, powers = (np.array(own[call], dtype=np.int64) for own in (self.factors, self.powers))
+        numbers: IntArray = factors * np.array(sizes, dtype=np.int64)[:, None] ** powers
+        return numbers
+
     @property
     def form(self) -> tuple[object, ...]:
         """The law without its factors."""
         return self.outline, self.patterns, self.powers, self.call_of_place
+
+
+@dataclass(frozen=True, slots=True)
+class ByLaw:
+    """A point whose calls a law gives. They are worked out when asked for: kept, 100,000 points would fill 5 GB."""
+
+    law: Law
+    at: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traces(Sequence[ShortTrace]):
+    """The calls of many points, one after the other, those by a law made anew each time."""
+
+    held: tuple[ShortTrace | ByLaw, ...]
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    @overload
+    def __getitem__(self, at: int) -> ShortTrace: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[ShortTrace]: ...
+    def __getitem__(self, at: int | slice) -> ShortTrace | list[ShortTrace]:
+        return [trace_at(held) for held in self.held[at]] if isinstance(at, slice) else trace_at(self.held[at])
+
+
+def trace_at(point: ShortTrace | ByLaw) -> ShortTrace:
+    """The calls of a point."""
+    return point.law.at(point.at) if isinstance(point, ByLaw) else point
 
 
 def law_like(law: Law, trace: ShortTrace, batch: int) -> Law | None:

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from irene.errors import BadConfig
+from irene.tracing.library import load_transformers
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,17 +22,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PretrainedConfig
-
-# What a published count includes; each is a different number for one and the same checkpoint.
-PUBLISHED_COUNTS = (
-    "checkpoint",  # the checkpoint's class, tied weights once
-    "base",  # what AutoModel builds: no task head
-    "untied-head",  # the checkpoint's class, with a tied output projection counted apart from the input embedding
-    "learned",  # the checkpoint's class without parameters that are computed and never trained (sinusoidal positions)
-    "non-embedding",  # the checkpoint's class without any embedding and without the language-model head
-)
 
 
 @dataclass(frozen=True)
@@ -41,8 +32,8 @@ class BundledModel:
     `config` holds the arguments of the transformers config class of `model_type`, in the format of transformers 5.
     `unset` names the arguments that the checkpoint sets to nothing although the class has a default: TOML has no null.
     `published_parameters` is what `published_source` prints, `published_precision` half a unit of its last digit
-    (0: exact; a whole unit where digits were cut off), and `published_counts` what that number includes, one of
-    `PUBLISHED_COUNTS`.
+    (0: exact; a whole unit where digits were cut off), and `published_counts` what that number includes: a key of
+    `PUBLISHED_COUNTS` in the tests, which build every model and count.
 
     >>> find_bundled("bert-base-uncased").name
     'google-bert/bert-base-uncased'
@@ -60,22 +51,16 @@ class BundledModel:
     published_counts: str = "checkpoint"
     published_source: str | None = None
 
-    @property
-    def published_exact(self) -> bool:
-        """Whether the source prints the count to the last parameter."""
-        return self.published_parameters is not None and self.published_precision == 0
-
     def build_config(self) -> PretrainedConfig:
         """Return the transformers config of the checkpoint; needs transformers, no network.
 
         Raises `BadConfig` where the installed transformers does not know the model type or an argument's value.
         """
-        from transformers import AutoConfig
-
+        library = load_transformers("AutoConfig")
         # transformers standardises rope settings in place, so it must not get our own dicts.
         arguments: dict[str, Any] = {**_copied(self.config), **dict.fromkeys(self.unset)}
         try:
-            return AutoConfig.for_model(self.model_type, architectures=[self.architecture], **arguments)
+            return library.AutoConfig.for_model(self.model_type, architectures=[self.architecture], **arguments)
         except (ValueError, TypeError, KeyError) as error:
             raise BadConfig(
                 f"The bundled model {self.name!r} does not build with the installed transformers: {error}. "
@@ -105,60 +90,6 @@ def known_names() -> tuple[str, ...]:
     """Return every name and alias, sorted: what an error offers as the nearest known name."""
     names = {spelling for model in _load_all() for spelling in (model.name, *model.aliases)}
     return tuple(sorted(names, key=str.lower))
-
-
-def count_checkpoint_parameters(model: BundledModel) -> int:
-    """Return the parameters of the checkpoint's class, each tied weight once; needs torch, no memory for weights."""
-    return count_parameters(model, "checkpoint")
-
-
-def count_parameters(model: BundledModel, counts: str) -> int:
-    """Return the parameters of the model counted in one of the ways in `PUBLISHED_COUNTS`.
-
-    Raises `BadConfig` for another way.
-    """
-    if counts not in PUBLISHED_COUNTS:
-        raise BadConfig(f"Unknown way to count parameters {counts!r}. Expected one of: {', '.join(PUBLISHED_COUNTS)}.")
-    module = _build_on_meta(model, base=counts == "base")
-    # parameters() yields a shared parameter once, so what is tied counts once.
-    total = sum(parameter.numel() for parameter in module.parameters())
-    if counts == "learned":
-        return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-    if counts == "untied-head":
-        embeddings = {id(parameter) for parameter in _embedding_parameters(module)}
-        return total + sum(p.numel() for p in _head_parameters(module) if id(p) in embeddings)
-    if counts == "non-embedding":
-        excluded = {id(p): p for p in (*_embedding_parameters(module), *_head_parameters(module))}
-        return total - sum(parameter.numel() for parameter in excluded.values())
-    return total
-
-
-def _embedding_parameters(module: torch.nn.Module) -> tuple[torch.Tensor, ...]:
-    import torch
-
-    return tuple(m.weight for m in module.modules() if isinstance(m, torch.nn.Embedding))
-
-
-def _head_parameters(module: torch.nn.Module) -> tuple[torch.Tensor, ...]:
-    head = getattr(module, "get_output_embeddings", lambda: None)()
-    return () if head is None else tuple(head.parameters())
-
-
-def _build_on_meta(model: BundledModel, base: bool) -> torch.nn.Module:
-    import torch
-    import transformers
-
-    config = model.build_config()
-    with torch.device("meta"):
-        if base:
-            module: torch.nn.Module = transformers.AutoModel.from_config(config)
-        else:
-            module = getattr(transformers, model.architecture)._from_config(config)
-    # Without weights to load, some classes leave tied weights apart until told.
-    tie = getattr(module, "tie_weights", None)
-    if tie is not None:
-        tie()
-    return module
 
 
 @functools.cache

@@ -36,6 +36,8 @@ def answer_from_values(op: str, func: Any, args: tuple[Any, ...], kwargs: dict[s
         return lambda: _index(args[0], (args[1],), func)
     if op in ("aten.index.Tensor", "aten._unsafe_index.Tensor") and any(_is_mask(index) for index in args[1]):
         return lambda: _index(args[0], tuple(args[1]), func)
+    if op == "aten._pack_padded_sequence.default":  # lengths lie on the CPU, whatever the device of the sequences
+        return lambda: func(args[0], _value_of(args[1], func), *args[2:], **kwargs)
     if op == "aten.repeat_interleave.self_Tensor":
         return lambda: _repeat(func, args, kwargs)
     return None
@@ -84,11 +86,19 @@ def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 def _index(source: torch.Tensor, indices: tuple[Any, ...], func: Any) -> torch.Tensor:
     """The entries under a mask: as many as the mask has set, whatever the source holds."""
     numbers: list[Any] = []
+    dim = 0
     for index in indices:
         if _is_mask(index):
+            covered = tuple(source.shape[dim : dim + index.dim()])
+            if func is not torch.ops.aten.masked_select.default and covered != tuple(index.shape):
+                raise IndexError(
+                    f"The shape of the mask {tuple(index.shape)} does not match {covered}, which it indexes."
+                )
+            dim += index.dim()
             found = _expression(index, func).compute().nonzero(as_tuple=True)
             numbers += [torch.empty_like(part, device="meta") for part in found]
         else:
+            dim += 1
             numbers.append(index)
     output: torch.Tensor = torch.ops.aten.index.Tensor(source, numbers)
     expressions = [expression_of(t) for t in (source, *(i for i in indices if isinstance(i, torch.Tensor)))]

@@ -9,9 +9,10 @@ experiments/leaves-against-profiler.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from unittest import mock
+from types import FunctionType
+from typing import Any
 
 import torch
 
@@ -20,29 +21,82 @@ from irene.primitives.call import Call
 from irene.tracing.encoding import spec_of
 
 # Backends under which the fused attention goes on to scaled_dot_product_attention; else it multiplies by itself.
+_HAVE_FAST_PATHS = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer, torch.nn.TransformerEncoder)
 _DELEGATED = ("flash", "efficient", "cudnn")
 
 
+class _Seen:
+    """A module as one function sees it: with some of its names changed. The module itself stays as it is."""
+
+    def __init__(self, module: Any, **changed: Any) -> None:
+        self.__dict__.update(changed)
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
 @contextmanager
-def fast_paths(keeps_padding: Callable[[], None]) -> Iterator[None]:
-    """Meta tensors count as a GPU's in the modules that have a fast path, and its fused operators are written out.
+def fast_paths(modules: Iterable[torch.nn.Module], hook: int, keeps_padding: Callable[[], None]) -> Iterator[None]:
+    """Meta tensors count as a GPU's in those of the modules that have a fast path; its fused operators are written out.
 
     With a padding mask whose rows end in padding, the encoder packs its sequences into a nested tensor. Their lengths
-    are data, so they stay padded, and `keeps_padding` is told.
+    are data, so they stay padded, and `keeps_padding` is told. A module with hooks leaves its fast path: those with the
+    number `hook` do not count. While this lasts, each such module is of a class of its own.
     """
+    changed = [(module, type(module)) for module in modules if isinstance(module, _HAVE_FAST_PATHS)]
+    seen = _surroundings(hook, keeps_padding)
+    classes = {kind: _class_that_sees(seen, kind) for kind in {kind for _, kind in changed}}
+    try:
+        for module, kind in changed:
+            module.__class__ = classes[kind]
+        yield
+    finally:
+        for module, kind in changed:
+            module.__class__ = kind
+
+
+def _surroundings(hook: int, keeps_padding: Callable[[], None]) -> dict[str, Any]:
+    """What the forwards with a fast path find by these names."""
 
     def asks_for_packing(*_: torch.Tensor) -> bool:
         keeps_padding()
         return False
 
-    with (
-        # The modules ask whether a tensor is on the CPU, a CUDA device, or the device that this names.
-        mock.patch.object(torch.utils.backend_registration, "_privateuse1_backend_name", "meta"),
-        mock.patch.object(torch, "_transformer_encoder_layer_fwd", encode_layer),
-        mock.patch.object(torch, "_native_multi_head_attention", attend),
-        mock.patch.object(torch, "_nested_tensor_from_mask_left_aligned", asks_for_packing),
-    ):
-        yield
+    def count(values: Any) -> int:
+        return len(values) - (isinstance(values, dict) and hook in values)
+
+    # The modules ask whether a tensor is on the CPU, a CUDA device, or the device that this names.
+    registration = _Seen(torch.utils.backend_registration, _privateuse1_backend_name="meta")
+    seen = _Seen(
+        torch,
+        utils=_Seen(torch.utils, backend_registration=registration),
+        overrides=_Seen(torch.overrides, has_torch_function=lambda _: False),  # our own mode is none of the model's
+        _transformer_encoder_layer_fwd=encode_layer,
+        _native_multi_head_attention=attend,
+        _nested_tensor_from_mask_left_aligned=asks_for_packing,
+    )
+    return {"torch": seen, "len": count}
+
+
+def _class_that_sees(seen: dict[str, Any], kind: type) -> type:
+    """The class, with the forward of torch's module below it seeing another torch, for `super().forward()` as well."""
+    base = next(base for base in kind.__mro__ if base in _HAVE_FAST_PATHS)
+    names = {**base.forward.__globals__, **seen}
+    for name, helper in base.forward.__globals__.items():  # the small functions beside it: one asks for the device
+        if isinstance(helper, FunctionType) and helper.__globals__ is base.forward.__globals__:
+            names[name] = _with_names(helper, names)
+    copied = _with_names(base.forward, names)
+    between = type(base.__name__, (base,), {"forward": copied, "__module__": base.__module__})
+    bases = (between,) if kind is base else (kind, between)
+    return type(kind.__name__, bases, {"__module__": kind.__module__})
+
+
+def _with_names(function: Any, names: dict[str, Any]) -> FunctionType:
+    """The same function in other surroundings."""
+    made = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    made.__kwdefaults__ = function.__kwdefaults__
+    return made
 
 
 def encode_layer(

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from irene.errors import BadInput
-from irene.model_tree.tree import Workload
-from irene.tracing.known_values import set_value
+from irene.model_tree.workload import Workload
+from irene.tracing.known_values import set_uniform
 
 _IMAGE_SIZE = 224  # what vision models are trained on unless they say otherwise
-_TOKEN_ID = 5  # neither padding, nor end of sequence, nor mask in any known vocabulary
+_SEQ_LEN = 128
+TOKEN_ID = 5  # neither padding, nor end of sequence, nor mask in any known vocabulary
 
 
 def build_inputs(
@@ -43,7 +44,7 @@ def build_inputs(
             inputs = {main_input_name: make.noise((workload.batch_size, make.seq_len, config.d_model))}
         else:
             inputs = {"input_ids": make.token_ids(make.seq_len)}
-        if getattr(config, "is_encoder_decoder", False):
+        if getattr(config, "is_encoder_decoder", False) and ("decoder_input_ids" in takes or not takes):
             inputs["decoder_input_ids"] = make.token_ids(workload.decoder_seq_len or make.seq_len, 1)
         is_contrastive = {"return_loss", "pixel_values"} <= set(takes) or getattr(config, "model_type", "") == "clip"
         if is_contrastive and "pixel_values" not in inputs:
@@ -51,6 +52,11 @@ def build_inputs(
         return inputs
     except AttributeError as error:
         raise BadInput(f"Cannot tell the inputs of this {config.model_type} model from its config: {error}.") from None
+
+
+def build_pixels(config: Any, workload: Workload) -> torch.Tensor:
+    """Pixels on meta, one image a sample, as large as the config says."""
+    return _Maker(config, workload, torch.device("meta"), 0).pixels()
 
 
 class _Maker:
@@ -61,9 +67,7 @@ class _Maker:
 
     @property
     def seq_len(self) -> int:
-        if self.workload.seq_len is None:
-            raise BadInput("This model reads tokens: give a sequence length (seq_len), at least 1.")
-        return self.workload.seq_len
+        return default_seq_len(self.config) if self.workload.seq_len is None else self.workload.seq_len
 
     def token_ids(self, length: int, seed: int = 0) -> torch.Tensor:
         return _token_ids((self.workload.batch_size, length), self.config, self.device, self.seed + seed)
@@ -119,13 +123,9 @@ def torch_dtype(name: str) -> torch.dtype:
 
 def check_positions(config: Any, workload: Workload) -> None:
     """A sequence beyond learned absolute positions is an error; beyond another position limit, a warning."""
-    text = getattr(config, "text_config", None) or config
-    names = ("max_position_embeddings", "n_positions", "max_target_positions")
-    limit = next((value for name in names if (value := getattr(text, name, None))), None)
+    limit = _position_limit(config)
     if limit is None or workload.seq_len is None:
         return
-    if config.model_type in _OFFSET_POSITIONS:
-        limit = limit - config.pad_token_id - 1
     longest = max(workload.seq_len, workload.decoder_seq_len or 0)
     if longest <= limit:
         return
@@ -136,6 +136,20 @@ def check_positions(config: Any, workload: Workload) -> None:
         )
     message = f"Sequence length {longest} is beyond the {limit} positions that the model was made for."
     warnings.warn(message, stacklevel=3)
+
+
+def default_seq_len(config: Any) -> int:
+    """128 tokens, or as many as the model has positions for: what is meant where no length is given."""
+    return min(_SEQ_LEN, _position_limit(config) or _SEQ_LEN)
+
+
+def _position_limit(config: Any) -> int | None:
+    text = getattr(config, "text_config", None) or config
+    names = ("max_position_embeddings", "n_positions", "max_target_positions")
+    limit = next((value for name in names if (value := getattr(text, name, None))), None)
+    if not isinstance(limit, int) or limit < 1:
+        return None
+    return limit - config.pad_token_id - 1 if config.model_type in _OFFSET_POSITIONS else limit
 
 
 # Position ids of RoBERTa and its kin start after the padding id.
@@ -149,7 +163,9 @@ _LEARNED_POSITIONS = {
 def _token_ids(shape: tuple[int, int], config: Any, device: torch.device, seed: int) -> torch.Tensor:
     if device.type == "meta":
         ids = torch.empty(shape, dtype=torch.int64, device=device)
-        set_value(ids, torch.full(shape, _TOKEN_ID))
+        vocabulary = getattr(config, "vocab_size", None)
+        known = min(TOKEN_ID, vocabulary - 1) if isinstance(vocabulary, int) and vocabulary > 0 else TOKEN_ID
+        set_uniform(ids, known)
         return ids
     vocabulary = getattr(config, "vocab_size", None) or config.get_text_config().vocab_size
     generator = torch.Generator().manual_seed(seed)
@@ -158,7 +174,7 @@ def _token_ids(shape: tuple[int, int], config: Any, device: torch.device, seed: 
         special = getattr(config, name, None)
         for token in special if isinstance(special, list | tuple) else [special]:  # some end in one of several
             if isinstance(token, int):
-                ids[ids == token] = _TOKEN_ID
+                ids[ids == token] = TOKEN_ID
     return ids.to(device)
 
 

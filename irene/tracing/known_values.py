@@ -31,6 +31,7 @@ _SHAPE_ONLY = {"ones_like": 1, "zeros_like": 0, "new_zeros": 0, "new_ones": 1}
 _PICKING = {"index", "index_select", "gather", "take_along_dim"}
 _CHOOSING = {"topk": 1, "argmax": 0, "max": 1}  # which output holds the indices
 _FINITE = {"isinf": False, "isposinf": False, "isneginf": False, "isnan": False, "isfinite": True}
+_MOST = 2**28  # elements of a tensor that is worked out: 2 GiB of whole numbers
 _EXPRESSION = "_irene_expression"  # on a tensor: its expression, and the writes to its memory until then
 _TRAITS: dict[int, tuple[str, bool]] = {}  # of operators, which live as long as torch
 _WRITES = "_irene_writes"  # on a storage: how often something was written into it
@@ -46,11 +47,17 @@ class Expression:
     index: int | None = None
     writes: bool = False
     assumed: frozenset[str] = frozenset()  # notes: what has to hold for the value to be right
+    size: int = 0  # elements
     _value: Any = field(default=None)
     _known: bool = False
 
     def compute(self) -> Any:
         if not self._known:
+            if self.size > _MOST and self.function is not torch.Tensor.cpu:
+                raise Untraceable(
+                    f"The model asks for values that follow from {self.size:,} numbers, too many to work out; at most "
+                    f"{_MOST:,}. Give fewer tokens."
+                )
             args, kwargs = tree_map(_compute, (self.args, self.kwargs))
             if self.writes:  # into a copy: other expressions remember the value before
                 args, kwargs = tree_map(lambda v: v.clone() if isinstance(v, torch.Tensor) else v, (args, kwargs))
@@ -71,6 +78,11 @@ def set_value(tensor: torch.Tensor, value: torch.Tensor) -> None:
     set_expression(tensor, Expression(torch.Tensor.cpu, (value,), {}))
 
 
+def set_uniform(tensor: torch.Tensor, value: int) -> None:
+    """Say that a meta tensor holds one value everywhere; nothing is allocated unless somebody asks."""
+    set_expression(tensor, Expression(torch.full, (tuple(tensor.shape), value), {"dtype": tensor.dtype}))
+
+
 def expression_of(tensor: torch.Tensor) -> Expression | None:
     """How the tensor was made; None if that involved weights, or if its memory was written to through another view.
 
@@ -80,6 +92,11 @@ def expression_of(tensor: torch.Tensor) -> Expression | None:
         return Expression(torch.Tensor.cpu, (tensor,), {})
     expression, writes = getattr(tensor, _EXPRESSION, (None, 0))
     return expression if writes == _count_writes(tensor) else None
+
+
+def is_known(tensor: torch.Tensor) -> bool:
+    """Whether it was ever said how a tensor without data was made."""
+    return hasattr(tensor, _EXPRESSION)
 
 
 def remember(
@@ -159,6 +176,7 @@ def _balanced(shape: tuple[int, ...], places: int) -> torch.Tensor:
 
 def set_expression(tensor: torch.Tensor, expression: Expression) -> None:
     """Say how a tensor was made; a later write through another view of its memory makes that void."""
+    expression.size = tensor.numel()
     setattr(tensor, _EXPRESSION, (expression, _count_writes(tensor)))
 
 

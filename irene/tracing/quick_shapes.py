@@ -35,6 +35,8 @@ def quick_output(op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torc
 def _multiply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor | None:
     if x.dim() < 2 or weight.dim() != 2 or x.dtype != weight.dtype or x.shape[-1] != weight.shape[1] or not x.is_meta:
         return None
+    if bias is not None and bias.shape != weight.shape[:1]:
+        return None
     is_one_product = x.dim() == 2 or is_plain(x)
     return _new((*x.shape[:-1], weight.shape[0]), x) if is_one_product else None
 
@@ -47,6 +49,8 @@ def _normalise(x: torch.Tensor, sizes: Any, *rest: Any) -> torch.Tensor | None:
 
 def _reduce(x: torch.Tensor, dims: Any, keeps_dims: bool = False) -> torch.Tensor | None:
     if not is_plain(x) or not x.is_floating_point() or not dims or not x.dim():
+        return None
+    if not all(-x.dim() <= dim < x.dim() for dim in dims):
         return None
     reduced = {dim % x.dim() for dim in dims}
     shape = [1 if dim in reduced else size for dim, size in enumerate(x.shape) if keeps_dims or dim not in reduced]
@@ -64,7 +68,9 @@ def _clamp_in_place(x: torch.Tensor, *bounds: Any, **named: Any) -> torch.Tensor
 
 
 def _sum_up_to(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor | None:
-    return torch.empty(x.shape, dtype=dtype, device="meta") if dtype and x.dim() and is_plain(x) else None
+    if not dtype or not is_plain(x) or not -x.dim() <= dim < x.dim():
+        return None
+    return torch.empty(x.shape, dtype=dtype, device="meta")
 
 
 def _count(end: Any, *, dtype: Any = None, device: Any = None, pin_memory: Any = None) -> torch.Tensor | None:
@@ -83,6 +89,8 @@ def _join(tensors: Any, dim: int = 0) -> torch.Tensor | None:
         return None
     first, has_empty = joined[0], len(joined) < len(tensors)
     if first.dim() in ((0,) if has_empty else (0, 4, 5)) or any(t.dim() != first.dim() for t in joined):
+        return None
+    if not -first.dim() <= dim < first.dim():
         return None
     at = dim % first.dim()
     rest = [(*t.shape[:at], *t.shape[at + 1 :]) for t in joined]

@@ -12,19 +12,21 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from irene.tracing.encoding import storage_key
 from irene.tracing.known_values import expression_of
-from irene.tracing.recorder import ModuleIndex, Recorder
+from irene.tracing.module_index import ModuleIndex
+from irene.tracing.recorder import Recorder, mark_indices
 
 _PLAIN = (int, float, bool, str, type(None))
 _OWN_STATE = {"_parameters", "_buffers", "_modules", "forward"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Twins:
     """The layers of a module that have a twin: for each, by identity, the number of its group."""
 
@@ -32,27 +34,42 @@ class Twins:
     group: dict[int, int]
     index: ModuleIndex
 
+    @cached_property
+    def last_of(self) -> dict[int, torch.nn.Module]:
+        """The last layer of each group."""
+        return {self.group[id(layer)]: layer for layer in self.layers}
+
 
 @dataclass(slots=True)
 class _Past:
-    """A call of a layer in this pass: where it was recorded, what it was given and what it returned."""
+    """A call of a layer in this pass, the first of its key: where it and like ones ran, and what it returned.
 
-    place: tuple[str, int]
-    inputs: list[Any]
-    outputs: list[Any]
+    `held` are what the key tells by identity. No other tensor is: it would seem to stay in memory.
+    """
+
+    places: list[tuple[str, int]]
+    held: list[Any]
+    outputs: list[Callable[[list[Any]], Any]]
     form: Any
 
     def made_again(self, inputs: list[Any]) -> Any:
         """What the call would return for these inputs."""
-        return _put_together(self.form, iter([_again(value, self.inputs, inputs) for value in self.outputs]))
+        return _put_together(self.form, iter([make(inputs) for make in self.outputs]))
 
 
 @dataclass(slots=True)
 class Repeats:
-    """Which module calls of one forward pass repeat which: (path, call index) -> (path, call index)."""
+    """Which module calls of one forward pass repeat which: (path, call index) -> (path, call index).
+
+    The first `run_first` calls of a kind are run; with more than one also the last layer of each group, and `alike`
+    lists those that ran though they should do what another did. `ran` has for a call that is repeated all of its kind.
+    """
 
     twins: Twins
+    run_first: int = 1
     of: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    alike: list[tuple[tuple[str, int], tuple[str, int]]] = field(default_factory=list)
+    ran: dict[tuple[str, int], list[tuple[str, int]]] = field(default_factory=dict)
     _past: dict[Any, _Past] = field(default_factory=dict)
 
     @contextmanager
@@ -66,6 +83,13 @@ class Repeats:
             for layer in self.twins.layers:
                 layer.__dict__.pop("forward", None)
 
+    def begin_pass(self, *_: Any) -> None:
+        """What was called before says nothing of what is called from now on: a cache has grown, say."""
+        self._past.clear()
+
+    def _always_runs(self, layer: torch.nn.Module) -> bool:
+        return self.run_first > 1 and layer is self.twins.last_of[self.twins.group[id(layer)]]
+
     def _repeating(self, layer: torch.nn.Module, forward: Callable[..., Any], recorder: Recorder) -> Callable[..., Any]:
         group = self.twins.group[id(layer)]
 
@@ -76,13 +100,21 @@ class Repeats:
             place = (frame.path, frame.call_index)
             past = self._past.get(key)
             if past is not None and not frame.children:
-                self.of[place] = past.place
-                return recorder.without_recording(lambda: past.made_again(inputs))
+                if len(past.places) >= self.run_first and not self._always_runs(layer):
+                    self.of[place] = source = past.places[self.run_first - 1]
+                    self.ran[source] = past.places
+                    output = recorder.without_recording(lambda: past.made_again(inputs))
+                    recorder.made_again(output)
+                    return output
+                self.alike.append((place, past.places[0]))
+                past.places.append(place)
+                return forward(*args, **kwargs)
             output = forward(*args, **kwargs)
             outputs: list[Any] = []
             form = _take_apart(output, outputs)
             if all(_can_be_made_again(value, inputs) for value in outputs):
-                self._past[key] = _Past(place, inputs, outputs, form)
+                held = [value for value in inputs if not _is_told_by_sizes(value, recorder)]
+                self._past[key] = _Past([place], held, [_recipe_of(value, inputs) for value in outputs], form)
             return output
 
         return call
@@ -178,11 +210,18 @@ def _key_of(inputs: list[Any], recorder: Recorder) -> Any:
     for value in inputs:
         if not isinstance(value, torch.Tensor):
             key.append((type(value), value) if isinstance(value, _PLAIN) else id(value))
-        elif storage_key(value) in recorder.weights or not value.is_meta or expression_of(value) is not None:
-            key.append(("itself", id(value)))
-        else:
+        elif _is_told_by_sizes(value, recorder):
             key.append((_sizes(value), storages.setdefault(storage_key(value), len(storages))))
+        else:
+            key.append(("itself", id(value)))
     return tuple(key)
+
+
+def _is_told_by_sizes(value: Any, recorder: Recorder) -> bool:
+    """Whether a value is a plain activation."""
+    if not isinstance(value, torch.Tensor):
+        return False
+    return storage_key(value) not in recorder.weights and value.is_meta and expression_of(value) is None
 
 
 def _can_be_made_again(value: Any, inputs: list[Any]) -> bool:
@@ -191,11 +230,18 @@ def _can_be_made_again(value: Any, inputs: list[Any]) -> bool:
     return isinstance(value, torch.Tensor) and value.is_meta and expression_of(value) is None
 
 
-def _again(value: Any, past_inputs: list[Any], inputs: list[Any]) -> Any:
-    """An output as the layer itself would make it: its own input handed on, or a new tensor of the same sizes."""
-    for given, now in zip(past_inputs, inputs, strict=True):
+def _recipe_of(value: Any, inputs: list[Any]) -> Callable[[list[Any]], Any]:
+    """How an output is made as the layer itself would: its own input handed on, or a new tensor of the same sizes."""
+    for at, given in enumerate(inputs):
         if value is given:
-            return now
+            return lambda now: now[at]
     if not isinstance(value, torch.Tensor):
-        return value
-    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+        return lambda now: value
+    shape, stride, dtype = tuple(value.shape), value.stride(), value.dtype
+
+    def make(_: list[Any]) -> torch.Tensor:
+        made = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+        mark_indices(made)
+        return made
+
+    return make

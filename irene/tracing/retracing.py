@@ -3,66 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from irene.errors import IreneError
-from irene.model_tree.graph import FlatTree, flatten
-from irene.model_tree.tree import Node, Workload
+from irene.arrays import BoolArray
+from irene.errors import IreneError, Untraceable
+from irene.model_tree.graph import flatten
+from irene.model_tree.tree import Node
+from irene.model_tree.workload import Workload
 from irene.primitives.call import Call
 from irene.primitives.kinds import MAY_DO_NOTHING, launches_kernel
 from irene.primitives.patterns import Numbers, Pattern, builder_of, split_call
+from irene.primitives.stacks import CallStack, Form, numbers_of
+from irene.tracing.batch_laws import Law
 from irene.tracing.building import build_model
 from irene.tracing.inputs import build_inputs, parameters_of, torch_dtype
+from irene.tracing.module_state import ModuleState
 from irene.tracing.recording import record_with_notes
 from irene.tracing.repeats import Repeats, find_twins
+from irene.tracing.short_traces import Outline, ShortTrace
+from irene.tracing.storages import count_stored_bytes
+from irene.tracing.towers import add_images
 from irene.tracing.tracer import describe_inputs
 
-IntArray = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outline:
-    """A tree without the numbers in its calls: `flat` is that of one traced point with this outline.
-
-    `place_of_leaf` has for each leaf its place among the leaves of a short trace; `launches` says which of the calls
-    there that may do nothing launch a kernel.
-    """
-
-    flat: FlatTree
-    place_of_leaf: IntArray
-    launches: tuple[bool, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ShortTrace:
-    """The calls of one point: for each distinct one its pattern and numbers, and for each leaf which one it is.
-
-    Leaves are those of the short trace; `Outline.place_of_leaf` leads there from all leaves.
-    """
-
-    outline: int
-    patterns: tuple[int, ...]
-    numbers: tuple[Numbers, ...]
-    call_of_place: tuple[int, ...]
+_MOST_SPLIT = 1_000
 
 
 class Retracer:
     """Traces of one config at many workloads. `outlines` and `patterns` are those seen so far, by number."""
 
     def __init__(self, config: Any, workload: Workload) -> None:
-        self._build = partial(build_model, config, workload.task, torch_dtype(workload.dtype), "meta")
+        self._build = partial(build_model, config, workload.task, torch_dtype(workload.dtype), "meta", workload.gpus)
         self._builds_afresh = False
+        self._constants = False  # whether constants have to be watched
         self.module = self._build()
         self.outlines: list[Outline] = []
         self.patterns: list[Pattern] = []
         self._takes = parameters_of(self.module)
-        self._state = _State(self.module, self.module.config)
+        self._state = ModuleState(self.module, self.module.config)
         self._twins = find_twins(self.module)
         self._outline_of: dict[Any, int] = {}
         self._pattern_of: dict[Pattern, int] = {}
@@ -71,9 +53,9 @@ class Retracer:
         self._plainly: set[Workload] = set()  # points of which a plain trace makes the same calls
 
     @property
-    def parameters(self) -> int:
-        """Elements of the distinct parameters."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
+    def weight_bytes(self) -> int:
+        """Of the distinct parameters and buffers."""
+        return count_stored_bytes([*self.module.parameters(), *self.module.buffers()])
 
     def describe(self, workload: Workload) -> Workload:
         """The workload as the inputs really are: no length for pictures."""
@@ -140,6 +122,18 @@ class Retracer:
         launch = {i: launches_kernel(self.build_call(trace.patterns[i], trace.numbers[i])) for i in doubtful}
         return tuple([launch[i] for i in trace.call_of_place if i in doubtful])
 
+    def agree_with(self, law: Law, sizes: Sequence[int]) -> list[bool]:
+        """At which sizes calls of a law that may do nothing launch a kernel just where its outline says so."""
+        doubtful = [call for call in law.call_of_place if self.patterns[law.patterns[call]].op in MAY_DO_NOTHING]
+        agree = np.ones(len(sizes), dtype=np.bool_)
+        launch: dict[int, BoolArray] = {}
+        for call in set(doubtful):
+            form = Form(self.patterns[law.patterns[call]], np.arange(len(sizes)), law.numbers_at(call, sizes))
+            (launch[call],) = numbers_of(lambda one: (launches_kernel(one),), CallStack((form,)), 1, np.bool_)
+        for call, launches in zip(doubtful, self.outlines[law.outline].launches, strict=True):
+            agree &= launch[call] == launches
+        return agree.tolist()
+
     def calls_of(self, trace: ShortTrace) -> list[Call]:
         """The calls of all leaves of a point, in order."""
         calls = [self.build_call(p, n) for p, n in zip(trace.patterns, trace.numbers, strict=True)]
@@ -147,14 +141,22 @@ class Retracer:
 
     def _inputs(self, workload: Workload) -> dict[str, torch.Tensor]:
         meta = torch.device("meta")
-        return build_inputs(self.module.config, self.module.main_input_name, workload, meta, takes=self._takes)
+        inputs = build_inputs(self.module.config, self.module.main_input_name, workload, meta, takes=self._takes)
+        return add_images(self.module, inputs, workload)
 
     def _record(self, workload: Workload, repeats: Repeats | None) -> Node:
+        if not self._constants:
+            try:
+                return self._record_once(workload, repeats)
+            except Untraceable:
+                self._constants = True
+        return self._record_once(workload, repeats)
+
+    def _record_once(self, workload: Workload, repeats: Repeats | None) -> Node:
         if self._builds_afresh:
-            self.module = self._build()
-            return record_with_notes(self.module, (), self._inputs(workload))[0]
+            self.module, repeats = self._build(), None
         try:
-            return record_with_notes(self.module, (), self._inputs(workload), repeats)[0]
+            return record_with_notes(self.module, (), self._inputs(workload), repeats, self._constants).root
         finally:
             self._state.restore()
 
@@ -168,6 +170,8 @@ class Retracer:
             number = self._pattern_of.setdefault(pattern, len(self.patterns))
             if number == len(self.patterns):
                 self.patterns.append(pattern)
+            if len(self._split) >= _MOST_SPLIT:  # points share few calls; those of one point are asked for again
+                self._split.clear()
             found = self._split[call] = number, numbers
         return found
 
@@ -189,28 +193,10 @@ def _read_short(root: Node, repeats: Repeats, number_of: Callable[[Call], int]) 
         if repeated is not None:
             places = places_of[repeated]
         else:
-            places = [place for child in node.children for place in read(child)]
+            places = [place for child in node.children for place in read(child)]  # noqa: F821  # deleted below
         places_of[own] = places
         return places
 
     places = read(root)
+    del read  # it holds itself, and all that it read with it, until a collection; a sweep makes none
     return leaves, places, tuple(key)
-
-
-class _State:
-    """What a module and its config hold, which some models change as they run: rotary frequencies that grow with the
-    length, attention of another class for short inputs.
-    """
-
-    def __init__(self, module: torch.nn.Module, config: Any) -> None:
-        owned = [
-            own for part in module.modules() for own in (part.__dict__, part._parameters, part._buffers, part._modules)
-        ]
-        self._saved: list[tuple[dict[str, Any], dict[str, Any]]] = [
-            (own, dict(own)) for own in (*owned, config.__dict__)
-        ]
-
-    def restore(self) -> None:
-        for current, saved in self._saved:
-            current.clear()
-            current.update(saved)

@@ -47,6 +47,7 @@ def test_explain_formats(capsys: pytest.CaptureFixture[str]) -> None:
     assert "encoder.layer.1" in {row["label"] for row in rows}
 
 
+@pytest.mark.filterwarnings("default:.* is ignored:UserWarning")
 def test_explain_a_saved_prediction(capsys: pytest.CaptureFixture[str], saved: Path) -> None:
     assert run(["explain", str(saved), "--batch-size", "4"]) == 0
     captured = capsys.readouterr()
@@ -77,8 +78,8 @@ def test_what_cannot_be_explained_or_compared_exits_with_two(
     assert "two models or more" in refuse(capsys, "compare", "bert-tiny")
     assert "given twice" in refuse(capsys, "compare", "bert-tiny", "bert-tiny")
     assert "Did you mean 'bert-tiny'" in refuse(capsys, "compare", "bert-tinny", "bert-mini")
-    assert "Unknown device" in refuse(capsys, "compare", "bert-tiny", "bert-tiny,device=a100")
-    assert "Unknown device" in refuse(capsys, "compare", "bert-tiny", "bert-mini", "--device", "a100")
+    assert "Unknown device" in refuse(capsys, "compare", "bert-tiny", "bert-tiny,device=abacus")
+    assert "may mean several devices" in refuse(capsys, "compare", "bert-tiny", "bert-mini", "--device", "a100")
     data = json.loads(saved.read_text())
     data["workload"]["new_tokens"] = 16
     generation = tmp_path / "generation.json"
@@ -89,6 +90,21 @@ def test_what_cannot_be_explained_or_compared_exits_with_two(
     assert "Unknown device 'abacus'" in refuse(capsys, "compare", str(saved), str(generation))
     assert "--depth must be at least 0" in refuse(capsys, "explain", "bert-tiny", "--depth", "-1")
     assert "--top must be at least 1" in refuse(capsys, "explain", "bert-tiny", "--top", "0")
+
+
+@pytest.mark.parametrize("file_format", ["table", "json", "csv", "markdown", "github"])
+def test_fail_above_leaves_with_three_in_every_format(
+    capsys: pytest.CaptureFixture[str], saved: Path, file_format: str
+) -> None:
+    given = ["compare", str(saved), "bert-mini,batch-size=8", "--format", file_format]
+    assert run([*given, "--fail-above", "5%"]) == 3
+    captured = capsys.readouterr()
+    assert captured.out and re.fullmatch(
+        r"--fail-above 5% failed: bert-mini.* interval .* decides[^\n]+\n", captured.err
+    )
+    assert run([*given, "--fail-above", "900%"]) == 0
+    assert "passed: bert-mini" in capsys.readouterr().err
+    assert "if you mean per cent" in refuse(capsys, *given, "--fail-above", "5")
 
 
 def test_read_settings() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from irene.cli.main import run
-from irene.dataset.irene_2021.tree_files import load_trees, save_trees
-from tests.irene_2021_trees import forest
+from irene.irene_2021.tree_files import load_trees, save_trees
+from tests.irene_2021.made_trees import forest
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def test_settings_and_formats(trees: Path, tmp_path: Path, capsys: pytest.Captur
         (["crossvalidate", "TREES", "--leave-out", "layer"], "Unknown hold-out 'layer'"),
         (["crossvalidate", "TREES", "--seeds", "0"], "--seeds must be at least 1"),
         (["crossvalidate", "absent"], "No file 'absent'"),
-        (["predict", "TREES", "--model", "TREES", "--output", "out"], "Cannot read"),
-        (["train", "TREES", "--settings", "TREES", "--output", "out"], "Cannot read settings"),
+        (["predict", "TREES", "--model", "TREES", "--output", "out"], "The fitted irene-2021"),
+        (["train", "TREES", "--settings", "TREES", "--output", "out"], "settings"),
     ],
 )
 def test_bad_input_is_one_line(

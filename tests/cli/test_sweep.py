@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import json
 import re
@@ -10,7 +11,8 @@ import re
 import pytest
 
 from irene.cli.main import run
-from irene.cli.sweep_command import read_numbers
+from irene.cli.sweep_command import print_sweep, read_numbers
+from irene.predictor import sweep
 
 BEYOND = "Sequence length 600 is beyond the 512 learned positions of this bert model; give at most 512."
 MANY = "999 batch sizes times 500 lengths are more than 100000 points."
@@ -33,6 +35,8 @@ def test_formats(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(point["low_j"] < point["energy_j"] < point["high_j"] for point in data["points"])
 
 
+@pytest.mark.filterwarnings("default:Sequence length 6000 is beyond:UserWarning")
+@pytest.mark.filterwarnings("default:.* is ignored:UserWarning")
 def test_what_is_not_used_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sweep", "google/vit-base-patch16-224", "--seq-len", "5,6", "--decoder-seq-len", "4"]) == 0
     captured = capsys.readouterr()
@@ -61,6 +65,13 @@ def test_wrong_input_exits_with_2(capsys: pytest.CaptureFixture[str], arguments:
     assert run(["sweep", "bert-tiny", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err == f"Error: {message}\n"
+
+
+def test_every_option_is_one_that_a_sweep_takes() -> None:
+    # the lists, what is printed where, another unit, and what holds for the whole command
+    named = {"model", "batch_size", "seq_len", "file_format", "output", "sm_clock_mhz", "tree_cache"}
+    typed = set(inspect.signature(print_sweep).parameters) - named
+    assert typed and typed <= set(inspect.signature(sweep).parameters)
 
 
 def test_lists_and_ranges() -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irene.dataset import journal as journal_module
+from irene.dataset.journal import encode_line, read_journal_rows
 from irene.dataset.schema import SCHEMA_VERSION, Row
-from irene.dataset.store import CannotWrite, RowJournal, read_manifest, write_manifest
-from irene.errors import BadDataset, IreneError, NoMeasurement
+from irene.dataset.store import RowJournal, read_manifest, write_manifest
+from irene.errors import BadDataset, CannotWrite, IreneError, NoMeasurement
 
 
 def make_row(case: str = "a", repeat: int = 0, **changes: object) -> Row:
@@ -73,7 +75,9 @@ def test_a_killed_process_keeps_every_appended_row(tmp_path: Path) -> None:
         "    journal.append(Row(str(i), 'model', 'bert', 'bert', 'float32', 'eager', 'window', 1.0))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], env={**os.environ, "PYTHONPATH": os.getcwd()})
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], env={**os.environ, "PYTHONPATH": os.getcwd()}, check=False
+    )
     assert done.returncode == -9
     assert cases_on_disk(tmp_path) == list("01234")
 
@@ -117,7 +121,17 @@ def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "changes", [{"energy_j": 0.0}, {"energy_j": float("nan")}, {"duration_s": -1.0}, {"sm_clock_hz": float("inf")}]
+    "changes",
+    [
+        {"energy_j": 0.0},
+        {"energy_j": float("nan")},
+        {"duration_s": -1.0},
+        {"sm_clock_hz": float("inf")},
+        {"energy_j": 30.1},
+        {"gpu_utilization_pct": 101.0},
+        {"ticks": 0},
+        {"temperature_after_c": 4e3},
+    ],  # fmt: skip
 )
 def test_what_is_no_measurement_is_not_stored(tmp_path: Path, changes: dict[str, float]) -> None:
     journal = RowJournal(tmp_path)
@@ -126,13 +140,26 @@ def test_what_is_no_measurement_is_not_stored(tmp_path: Path, changes: dict[str,
     assert cases_on_disk(tmp_path) == [] and journal.finished() == set()
 
 
+def test_no_row_draws_more_than_the_board_can(tmp_path: Path) -> None:
+    """690 W were seen at a cap of 700, and 706 for a moment; 740 W is a broken counter."""
+    journal = RowJournal(tmp_path, power_cap_w=700.0)
+    journal.append(make_row("hot", energy_j=734.0 * 0.25, power_w=734.0))
+    with pytest.raises(NoMeasurement, match="power_w is 736, more than 1.05 of the board's cap of 700 W"):
+        journal.append(make_row("odd", energy_j=736.0 * 0.25, power_w=736.0))
+    assert cases_on_disk(tmp_path) == ["hot"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("not json", "no JSON"),
-        ("[1]", "no JSON"),
-        (json.dumps({**make_row().to_dict(), "joules_v2": 1}), "unknown fields joules_v2"),
+        ("not json", "not JSON"),
+        ("[1]", "expected an object, got list"),
+        (json.dumps({**make_row().to_dict(), "joules_v2": 1}), "unknown fields 'joules_v2'"),
         (json.dumps({"case": "a"}), "fields missing: level"),
+        (json.dumps({**make_row().to_dict(), "duration_s": "0.25"}), "at duration_s, expected .*float.*, got '0.25'"),
+        (json.dumps({**make_row().to_dict(), "reference": 1}), "at reference, expected .*bool.*, got 1"),
+        (encode_line(make_row("b").to_dict())[:-1].decode().replace('"b"', '"c"'), "its digest is not that"),
+        ("[" * 100_000, "nested too deeply"),
     ],
 )
 def test_a_foreign_line_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -149,9 +176,17 @@ def test_rows_of_an_older_version_get_the_defaults(tmp_path: Path) -> None:
     assert Row(**row) == make_row()
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: (path.touch(), os.truncate(path, 10**12))])
+def test_a_pipe_or_a_sparse_terabyte_is_no_journal(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "rows.jsonl")
+    for read in (lambda: list(read_journal_rows(tmp_path)), lambda: RowJournal(tmp_path)):
+        with pytest.raises(BadDataset, match="it is a directory, pipe or device|MB are read"):
+            read()
+
+
 def test_an_output_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotWrite, match="Choose another output directory"):
+    with pytest.raises(CannotWrite, match="Choose another place"):
         RowJournal(tmp_path / "file")
 
 
@@ -159,9 +194,31 @@ def test_manifest_round_trip_and_refusals(tmp_path: Path) -> None:
     with pytest.raises(BadDataset, match=r"No manifest\.json"):
         read_manifest(tmp_path)
     write_manifest(tmp_path, {"gpu": "NVIDIA H200", "idle_power_w": 78.5})
-    assert read_manifest(tmp_path) == {"gpu": "NVIDIA H200", "idle_power_w": 78.5, "schema_version": SCHEMA_VERSION}
+    read = read_manifest(tmp_path)
+    assert read.items() >= {"gpu": "NVIDIA H200", "idle_power_w": 78.5, "schema_version": SCHEMA_VERSION}.items()
     assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]  # no temporary file is left
-    for text, message in (("{", "Cannot read"), ('{"schema_version": 99}', "Update irene"), ("[]", "expected an obj")):
+    for text, message in (
+        ("{", "is not JSON"),
+        ('{"schema_version": 99}', "Update irene"),
+        ("[]", "expected an object"),
+        ('{"schema_version": 1}', "no digest in it.*irene.dataset.manifest"),
+        (json.dumps(read | {"idle_power_w": 78.0}), "damaged or edited"),
+        ('{"schema_version": 1, "runs": [{"host_costs_s": {"aten.add": -1}}]}', r"at runs\[0\].host_costs_s.*add"),
+    ):
         (tmp_path / "manifest.json").write_text(text)
         with pytest.raises(BadDataset, match=message):
             read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"collection": {"a": 1}}, "at collection, expected a text"),
+        ({"runs": [{"date": "soon"}]}, r"at runs\[0\].date, expected a date with its time zone"),
+        ({"runs": [{"date": "2026-11-22T09:00:00"}]}, "expected a date with its time zone"),
+    ],
+)
+def test_a_manifest_that_was_edited_and_sealed_again(tmp_path: Path, content: dict[str, object], words: str) -> None:
+    write_manifest(tmp_path, content)
+    with pytest.raises(BadDataset, match=words):
+        read_manifest(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from irene.dataset.journal import write_manifest
+from irene.dataset.manifest import write_manifest
 from irene.dataset.summary import (
     compare_references,
     count_kinds,

@@ -11,7 +11,8 @@ import pandas as pd
 
 from irene.dataset.schema import Row
 from irene.model_tree.serialization import compress_tree
-from irene.model_tree.tree import ModelTree, Node, Workload
+from irene.model_tree.tree import ModelTree, Node
+from irene.model_tree.workload import Workload
 from irene.primitives.call import Call, TensorSpec
 
 
@@ -39,7 +40,11 @@ def primitive_row(call: Call, families: str, energy_j: float | None, duration_s:
 
 def tree_of(calls: Sequence[Call], model: str, execution: str = "eager") -> ModelTree:
     leaves = tuple(Node("primitive", "", call.op, (), call, i) for i, call in enumerate(calls))
-    return ModelTree(Node("model", "", "Net", leaves), model, Workload(1, 8, None, "bfloat16", "base", execution))
+    return ModelTree(
+        Node("model", "", "Net", leaves),
+        model,
+        Workload(batch_size=1, seq_len=8, dtype="bfloat16", task="base", execution=execution),
+    )
 
 
 def model_row(calls: Sequence[Call], family: str, energy_j: float, duration_s: float = 1e-3, **more: Any) -> Row:

@@ -6,7 +6,7 @@ import pytest
 
 from irene.errors import BadDataset, UnknownName
 from irene.evaluation.baselines import count_case_work, fit_flop_proportional, power_cap_roofline_j
-from irene.hardware.spec import load_device
+from irene.hardware.devices import load_device
 from tests.evaluation.made_rows import frame, gelu, linear, model_row, primitive_row
 
 SPEC = load_device("h200")

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irene.dataset.journal import RowJournal, write_manifest
+from irene.dataset.journal import RowJournal
+from irene.dataset.manifest import write_manifest
 from irene.dataset.schema import Row
 from irene.errors import BadDataset
 from irene.evaluation import judge_dataset
 from irene.evaluation.cross_validation import cross_validate
 from irene.evaluation.error_table import tabulate_errors
-from irene.leaves.survey import Survey, SurveyedKernels, fit_surveyed
+from irene.leaves.survey_prior import Survey, SurveyedKernels, fit_surveyed
 from tests.evaluation.made_rows import Constant
 
 
@@ -103,7 +104,8 @@ def test_a_run_that_was_stopped_goes_on(rows: pd.DataFrame, tmp_path: Path) -> N
 def test_from_a_directory_to_the_table(rows: pd.DataFrame, tmp_path: Path) -> None:
     with RowJournal(tmp_path) as journal:
         for repeat, record in enumerate(rows.astype(object).where(rows.notna(), None).to_dict("records")):
-            journal.append(Row(**{**record, "repeat": repeat}))
+            sizes = {name: int(record[name]) for name in ("batch_size", "seq_len") if record[name] is not None}
+            journal.append(Row(**{**record, "repeat": repeat, **sizes}))
     write_manifest(tmp_path, {"collection": "c", "runs": [{"date": "2026-11-22T07:59:00+00:00"}]})
     judged = judge_dataset(tmp_path, 7, fit=Suspicious, jobs=1)
     table = tabulate_errors(judged)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from irene.evaluation.judging import judge
-from irene.hardware.spec import load_device
+from irene.hardware.devices import load_device
 from irene.primitives.call import Call, TensorSpec
 from tests.evaluation.made_rows import Constant, frame, gelu, linear, model_row, primitive_row
 
@@ -87,12 +87,12 @@ def test_only_a_prediction_of_a_watched_run_knows_how_routers_dealt() -> None:
             asked.append(run)
             return super().predict(tree, run)
 
-    dealt = [{"busy_experts_pct": 40.0, "expert_load_deviation": 2.0}, {}, {"busy_experts_pct": 50.0}]
-    dealt[2]["expert_load_deviation"] = 1.0
+    routed = [{"busy_experts_pct": 40.0, "expert_load_deviation": 2.0}, {}, {"busy_experts_pct": 50.0}]
+    routed[2]["expert_load_deviation"] = 1.0
     rows = frame(
         *(
             model_row([gelu(8)], "bert", 5.0, sm_clock_hz=1.98e9, collection=name, **loads)
-            for name, loads in zip("cde", dealt, strict=True)
+            for name, loads in zip("cde", routed, strict=True)
         )
     )
     judge(Listening(), rows, rows, SPEC)

@@ -37,6 +37,11 @@ def test_family_mean_weighs_families_not_cases() -> None:
     assert family_mean_mape_pct(ERRORS, series) == 60.0
 
 
+def test_family_mean_is_a_mean_over_families_too() -> None:
+    families = ["bert", "gpt2", "gpt2", "t5"]  # of two families mean and median would agree
+    assert family_mean_mape_pct([1.0, 2.0, 4.0, 11.0], families) == (1.0 + 3.0 + 11.0) / 3
+
+
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20), st.permutations(range(20)))
 def test_order_changes_nothing_and_averages_lie_between(errors: list[float], order: list[int]) -> None:
     families = [f"f{i % 3}" for i in range(len(errors))]

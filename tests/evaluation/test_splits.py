@@ -6,11 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irene.dataset.families import reserved_families
 from irene.errors import BadDataset, BadInput
 from irene.evaluation.splits import (
     Fold,
-    inner_family_folds,
     leave_one_family_out,
     leave_reserve_out,
     leave_sites_out,
@@ -49,7 +47,7 @@ def test_shared_signatures_stay_in_training_own_ones_leave() -> None:
     rows = frame(("bert", "s0"), ("bert,gpt2", "s1"), ("gpt2", "s2"), ("grid", "s3"), ("bert,grid", "s4"))
     folds = {fold.name: picked(fold) for fold in leave_one_family_out(rows)}
     assert folds == {"bert": ([1, 2, 3, 4], [0]), "gpt2": ([0, 1, 3, 4], [2])}
-    strict = {fold.name: picked(fold) for fold in leave_one_family_out(rows, ["bert"], grid_trains=False)}
+    strict = {fold.name: picked(fold) for fold in leave_one_family_out(rows, ["bert"], random_trains=False)}
     assert strict == {"bert": ([1, 2, 3], [0, 4])}  # the grid's point that is bert's is gone, its others are not
 
 
@@ -59,6 +57,12 @@ def test_drawn_loads_neither_teach_nor_are_judged_nor_name_a_family() -> None:
     folds = {fold.name: picked(fold) for fold in leave_one_family_out(rows)}
     assert folds == {"bert": ([2], [0]), "gpt2": ([0], [2])}
     assert [picked(fold) for fold in leave_sites_out(rows, 2)] in ([([0], [2]), ([2], [0])], [([2], [0]), ([0], [2])])
+
+
+def test_generations_neither_teach_nor_are_judged() -> None:
+    rows = frame(("bert", linear(8, 8, 8)), ("gpt2", linear(8, 8, 8)), ("gpt2", linear(8, 16, 8)))
+    rows["level"] = ["primitive", "decode_step", "generation"]
+    assert not any(fold.train[place] or fold.test[place] for fold in leave_one_family_out(rows) for place in (1, 2))
 
 
 def test_a_signature_has_the_families_of_all_its_rows() -> None:
@@ -110,33 +114,17 @@ any_rows = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(any_rows, st.booleans())
-def test_no_leak(rows: list[tuple[str, str]], grid_trains: bool) -> None:
+def test_no_leak(rows: list[tuple[str, str]], random_trains: bool) -> None:
     data = frame(*rows)
     owners: dict[str, set[str]] = {}
     for families, text in rows:
         owners.setdefault(text, set()).update(families.split(","))
-    for fold in leave_one_family_out(data, grid_trains=grid_trains):
+    for fold in leave_one_family_out(data, random_trains=random_trains):
         taught, judged = set(data["signature"][fold.train]), set(data["signature"][fold.test])
         assert not taught & judged and not (fold.train & fold.test).any()
         teachers = {"bert", "gpt2", "t5", "grid"} - {fold.name}
         assert all(owners[text] & teachers for text in taught)
         assert all(fold.name in owners[text] for text in judged)
-        for inner in inner_family_folds(data, fold, folds=2):
-            assert not (inner.train & ~fold.train).any() and not (inner.test & ~fold.train).any()
-            held = set(inner.name.split(","))
-            assert not held & ({fold.name, "grid"} | reserved_families())
-            assert all(owners[text] & (teachers - held) for text in data["signature"][inner.train])
-            assert not set(data["signature"][inner.train]) & set(data["signature"][inner.test])
-
-
-def test_inner_folds_judge_every_training_family_once() -> None:
-    families = ["bert", "gpt2", "t5", "llama", "opt", "vit", "gemma"]
-    rows = frame(*[(family, family) for family in families])
-    (outer,) = leave_one_family_out(rows, ["bert"])
-    folds = list(inner_family_folds(rows, outer, folds=3))
-    assert sorted(i for fold in folds for i in picked(fold)[1]) == [1, 2, 3, 4, 5]
-    assert [f.name for f in folds] == [f.name for f in inner_family_folds(rows, outer, folds=3)]
-    assert any([f.name for f in folds] != [f.name for f in inner_family_folds(rows, outer, 3, seed=s)] for s in (1, 2))
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import irene
-from irene.hardware.spec import load_device
+from irene.hardware.devices import load_device
 from irene.leaves.leaf_table import LeafTable, make_table, matrix_names
-from irene.predictor.training import fit, fit_blended_leaves
+from irene.predictor.training import fit, fit_leaf_ensembles
 from irene.predictor.training_data import gather_primitives
+from tests.experiments.loading import load_experiment
 from tests.predictor.made_law import gelu, law_rows, law_s, linear
 
 SPEC = load_device("h200")
@@ -22,12 +20,7 @@ SPEC = load_device("h200")
 
 @pytest.fixture(scope="module")
 def leaves() -> ModuleType:
-    path = Path(irene.__file__).parents[1] / "experiments" / "ablations" / "leaves.py"
-    spec = importlib.util.spec_from_file_location("ablated_leaves", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_experiment("ablations/leaves.py")
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +39,11 @@ def test_blind_leaves_see_no_candidates(leaves: ModuleType, rows: pd.DataFrame, 
     assert "log2_m" in names and not any("tile_time" in name or "split" in name or "picked" in name for name in names)
     assert len(leaves.own_columns("vector-rowwise")) == len(matrix_names("vector-rowwise"))  # it has no candidates
     blind = leaves.fit_blind_leaves(gather_primitives(rows, SPEC), SPEC, 0)
-    assert blind.time["gemm-half"].trees.num_features() == len(names)
+    assert {"log2_m", "log2_base_s"} < set(blind.time["gemm-half"].names) < set(names)
     np.testing.assert_allclose(blind.predict_burst_s(table), [law_s(call) for call in table.calls], rtol=0.5)
     np.testing.assert_array_equal(
         blind.predict(table).duration_s[2:],
-        fit_blended_leaves(gather_primitives(rows, SPEC), SPEC, 0).predict(table).duration_s[2:],
+        fit_leaf_ensembles(gather_primitives(rows, SPEC), SPEC, 0).predict(table).duration_s[2:],
     )
 
 
@@ -58,12 +51,12 @@ def test_trees_and_gaussian_processes_alone_lie_on_either_side_of_their_blend(
     leaves: ModuleType, rows: pd.DataFrame, table: LeafTable
 ) -> None:
     data = gather_primitives(rows, SPEC)
-    both, trees, smooth = (
+    both, trees, gp = (
         np.log(build(data, SPEC, 0).predict_burst_s(table))
-        for build in (fit_blended_leaves, leaves.fit_tree_leaves, leaves.fit_smooth_leaves)
+        for build in (fit_leaf_ensembles, leaves.fit_tree_leaves, leaves.fit_gp_leaves)
     )
-    assert (np.abs(trees - smooth) > 1e-6).all()
-    assert ((both >= np.minimum(trees, smooth) - 1e-9) & (both <= np.maximum(trees, smooth) + 1e-9)).all()
+    assert (np.abs(trees - gp) > 1e-6).all()
+    assert ((both >= np.minimum(trees, gp) - 1e-9) & (both <= np.maximum(trees, gp) + 1e-9)).all()
 
 
 def test_uncapped_leaves_take_a_burst(leaves: ModuleType, rows: pd.DataFrame, table: LeafTable) -> None:

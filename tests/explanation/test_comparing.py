@@ -14,7 +14,7 @@ from irene.errors import BadInput, UnknownName
 from irene.explanation.comparing import compare, count_tokens
 from irene.explanation.comparison import Comparison
 from irene.explanation.shared_errors import LIKENESSES, Sharing
-from irene.model_tree.tree import Workload
+from irene.model_tree.workload import Workload
 from irene.predictor.prediction import Prediction
 
 
@@ -102,10 +102,10 @@ def test_per_sample_and_per_token(prediction: Prediction) -> None:
 
 
 def test_count_tokens() -> None:
-    assert count_tokens(Workload(2, 10)) == 20
-    assert count_tokens(Workload(2, 10, 5)) == 30
-    assert count_tokens(Workload(2, 10, new_tokens=4)) == 28
-    assert count_tokens(Workload(2, None)) is None
+    assert count_tokens(Workload(batch_size=2, seq_len=10)) == 20
+    assert count_tokens(Workload(batch_size=2, seq_len=10, decoder_seq_len=5)) == 30
+    assert count_tokens(Workload(batch_size=2, seq_len=10, new_tokens=4)) == 28
+    assert count_tokens(Workload(batch_size=2, seq_len=None)) is None
 
 
 def test_unlike_things_are_refused(prediction: Prediction) -> None:
@@ -120,7 +120,9 @@ def test_unlike_things_are_refused(prediction: Prediction) -> None:
 def test_other_devices_share_no_errors(prediction: Prediction) -> None:
     found = compare({"a": prediction, "b": replace(scaled(prediction, 2.0), device="h200")})
     assert found.differences[0].likeness == "same architecture and regime"
-    assert found.notes == ()
+    assert found.notes == ("by hand",)  # that of both trees, said once
+    noted = replace(prediction, tree=replace(prediction.tree, notes=("by hand", "other")))
+    assert compare({"a": prediction, "b": noted}).notes[:2] == ("by hand", "b: other")
 
 
 def test_names_and_json(comparison: Comparison) -> None:

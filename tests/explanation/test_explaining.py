@@ -12,8 +12,9 @@ import irene
 from irene.errors import BadInput
 from irene.explanation.explaining import explain, explain_prediction
 from irene.explanation.explanation import Portion
-from irene.explanation.portions import nodes_at_depth
-from irene.predictor.prediction import BOUNDS, Prediction
+from irene.explanation.portions import UNFUSED, nodes_at_depth
+from irene.predictor.node_values import BOUNDS
+from irene.predictor.prediction import Prediction
 
 CASES = {
     "bert": ("bert-base-uncased", 8, 128),
@@ -136,3 +137,29 @@ def test_energy_of_portions_is_the_tree_s(prediction: Prediction) -> None:
         portions = nodes_at_depth(prediction, depth, unfold=True)
         assert len(portions) == here.sum()
         assert sorted(p.energy_j for p in portions) == pytest.approx(sorted(values.energy_j[here]))
+
+
+def test_equal_layers_fold_that_do_not_touch_and_unfused_work_is_named() -> None:
+    """ModernBERT: every third layer looks at all tokens, the others at their neighbours; nothing is fused."""
+    why = explain("answerdotai/ModernBERT-base", batch_size=32, seq_len=512, counterfactuals=False)
+    layers = {p.label: p.calls for p in why.layers if p.label.startswith("layers.")}
+    assert layers == {"layers.0": 1, "layers.1-2,4-5,...,19-20": 14, "layers.3,6,...,21": 7}
+    calls = {p.label: p.calls for p in why.nodes}
+    assert calls["layers.0-21.attn.Wqkv"] == 22 and len(calls) == len(why.nodes)
+    share = sum(p.share for p in why.kinds if p.label in UNFUSED)
+    assert share > 0.5
+    assert f"; {share:.0%} is elementwise work and copies that no kernel fuses" in why.whole.why
+    assert "fuses" not in next(p.why for p in why.kinds if p.label == "elementwise")
+    gemms = explain("bert-large-uncased", batch_size=32, seq_len=512, counterfactuals=False)
+    assert "fuses" not in gemms.whole.why
+
+
+def test_no_part_is_above_the_cap_and_bounds_are_those_of_predict() -> None:
+    prediction = irene.predict("meta-llama/Llama-3.1-8B", batch_size=4, seq_len=2048)
+    why = explain_prediction(prediction)
+    portions = (why.whole, *why.nodes, *why.layers, *why.kinds)
+    assert max(p.power_w for p in portions if p.power_w is not None) == why.power_cap_w
+    for depth in (1, 2, 3):
+        for portion in nodes_at_depth(prediction, depth, unfold=True)[:20]:
+            if portion.kind == "module":
+                assert portion.bound == prediction.node(portion.label).bound

@@ -48,6 +48,10 @@ def test_the_correlation_of_errors_is_found_again(shared: float) -> None:
     assert fitted[REGIME].correlation == pytest.approx(0, abs=0.1)
 
 
+def test_errors_are_never_taken_as_wholly_shared() -> None:
+    assert fit_shared_errors(residuals(1.0))[SAME].correlation == 0.9
+
+
 def test_nine_pairs_in_ten_lie_in_the_interval_and_likeness_makes_it_narrower() -> None:
     fitted = fit_shared_errors(residuals(0.8))
     same, other = (half_width_of_difference((0.1645, 0.1645), fitted[name]) for name in (SAME, REGIME))

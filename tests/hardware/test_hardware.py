@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from dataclasses import FrozenInstanceError, fields
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,16 +12,14 @@ from hypothesis import strategies as st
 from irene.errors import BadInput, UnknownName
 from irene.hardware import (
     bound_of,
-    known_dtypes,
     list_devices,
     load_device,
     memory_s,
     read_spec,
     ridge_flop_per_byte,
-    roofline_array_s,
     roofline_s,
 )
-from irene.hardware.spec import _SPECS
+from irene.hardware.devices import _SPECS, _aliases
 from irene.primitives import Work
 
 H200 = load_device("h200")
@@ -34,11 +31,24 @@ counts = st.integers(0, 10**15)
 @pytest.mark.parametrize("name", list_devices())
 def test_every_number_has_a_source(name):
     device = load_device(name)
-    texts = {"name", "title", "vendor", "architecture", "peaks", "citations"}
+    texts = {
+        "name",
+        "title",
+        "vendor",
+        "architecture",
+        "process",
+        "memory_kind",
+        "kernel_library",
+        "driver_names",
+        "peaks",
+        "citations",
+    }
     peaks = {f"peak_flop_per_s.{dtype}" for dtype in device.peak_flop_per_s}
     assert set(device.sources) == {f.name for f in fields(device)} - texts | peaks
-    assert all("http" in source or "measured" in source or "driver" in source for source in device.sources.values())
-    assert device.name == name
+    ways = ("http", "measured", "driver", "datasheet", "unverified")
+    assert all(any(way in source for way in ways) for source in device.sources.values())
+    assert device.name == name and device.library.name == device.kernel_library
+    assert device.peak("float16") >= device.peak("float32") == device.vector_flop_per_s
 
 
 def test_h200():
@@ -49,7 +59,6 @@ def test_h200():
     assert H200.peak("bfloat16") == pytest.approx(132 * 4 * 512 * 2 * 1.83e9, rel=1e-3)
     assert H200.vector_flop_per_s == pytest.approx(132 * 128 * 2 * H200.max_sm_clock_hz, rel=1e-3)
     assert isinstance(H200.sm_count, int) and isinstance(H200.l2_bytes, int)
-    assert {"bfloat16", "float16", "float32", "tf32"} <= set(known_dtypes())
 
 
 def test_a_spec_is_a_value():
@@ -66,6 +75,23 @@ def test_unknown_names_say_what_is_known():
         H200.peak("bfloat")
 
 
+def test_a_word_that_means_several_devices_asks_which():
+    with pytest.raises(BadInput, match="'H100' may mean several devices: choose one of h100-sxm, h100-pcie"):
+        load_device("H100")
+    assert load_device("4090").name == "rtx-4090" and load_device("Tesla T4").name == "t4"  # a driver's name
+
+
+@pytest.mark.parametrize(("word", "devices"), _aliases().items())
+def test_a_word_leads_to_devices_and_is_none(word, devices):
+    assert set(devices) <= set(list_devices()) and word not in list_devices()
+
+
+@pytest.mark.parametrize("name", ["v100-sxm2-32gb", "t4"])
+def test_a_dtype_that_a_device_lacks_is_refused_by_name(name):
+    with pytest.raises(UnknownName, match=f"Unknown dtype 'bfloat16'.*on {name}: float16, float32"):
+        load_device(name).peak("bfloat16")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -80,6 +106,11 @@ def test_unknown_names_say_what_is_known():
         (f'value = 80\nsource = "{MEASURED}"', "value = 80", "missing key.*source"),
         (f'value = 80\nsource = "{MEASURED}"', 'value = 80\nsource = ""', "needs a source"),
         ("value = 132", "value =", "not valid TOML"),
+        ("value = 132", f"value = {'1' * 5000}", "not valid TOML"),
+        ("value = 132", f"value = {'[' * 5000}", "not valid TOML"),
+        ("value = 4.8e12", "value = 4800", "'hbm_bytes_per_s' must be from 1e\\+09 to 1e\\+14 in SI units, got 4800"),
+        ("value = 700", "value = 90", "'context_idle_power_w' < 'power_cap_w'"),
+        ('"TSMC 4N"', '"4 nm"', "'process' must be one of .*TSMC 4N.*got '4 nm'"),
     ],
 )
 def test_a_bad_sheet_is_refused(old, new, message):
@@ -97,13 +128,6 @@ def test_roofline_is_monotone_and_bounded(flop, bytes_, more):
     assert roofline_s(work + Work(read_bytes=more), "bfloat16", H200) >= time_s
     assert roofline_s(work, "float32", H200) >= roofline_s(work, "tf32", H200) >= time_s
     assert roofline_s(Work(flop, 0, bytes_), "bfloat16", H200) >= time_s  # CUDA cores are slower than tensor cores
-
-
-@given(st.lists(st.tuples(counts, counts, counts), min_size=1, max_size=8))
-def test_arrays_agree_with_scalars(rows):
-    matmul, vector, traffic = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
-    expected = [roofline_s(Work(m + v, m, t), "tf32", H200) for m, v, t in rows]
-    np.testing.assert_allclose(roofline_array_s(matmul, vector, traffic, "tf32", H200), expected)
 
 
 def test_the_ridge_divides_the_two_bounds():

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from irene.hardware.spec import load_device
+from irene.hardware.devices import load_device
 from irene.leaves import leaf_table
-from irene.leaves.blend import fit_blend
 from irene.leaves.leaf_table import LeafTable, join_tables, make_table
+from irene.leaves.learners.ensemble import fit_ensemble
 from irene.predictor.predictor import Predictor
 from irene.primitives.call import Call
 from tests.predictor.made_law import UNKNOWN, VIEW, attention, gelu, linear, tensor
@@ -58,13 +58,13 @@ def test_tables_predicted_together_are_predicted_alone(fitted: Predictor) -> Non
 def test_the_same_numbers_are_fitted_once() -> None:
     features, target = np.arange(40.0).reshape(20, 2), np.arange(20.0)
     settings = {"n_estimators": 2}
-    first = fit_blend(features, target, settings, 0.5, 0)
-    assert fit_blend(features.copy(), target.copy(), settings, 0.5, 0) is first
+    first = fit_ensemble(features, target, settings, 0.5, 0)
+    assert fit_ensemble(features.copy(), target.copy(), settings, 0.5, 0) is first
     others = (
         (features + 1, settings, 0.5, 0), (features, {"n_estimators": 3}, 0.5, 0), (features, settings, 0.4, 0),
         (features, settings, 0.5, 1),
     )  # fmt: skip
-    assert all(fit_blend(own, target, chosen, share, seed) is not first for own, chosen, share, seed in others)
+    assert all(fit_ensemble(own, target, chosen, share, seed) is not first for own, chosen, share, seed in others)
 
 
 def _convolution(channels: int, groups: int, taps: int, dims: int = 1) -> Call:
@@ -82,7 +82,8 @@ def test_convolutions_in_groups_along_time_have_a_regressor_of_their_own(shipped
 
 def test_where_too_few_groups_were_measured_other_convolutions_answer_for_them(shipped: Predictor) -> None:
     table = make_table([_convolution(768, 16, 128)], ["bfloat16"], [False], shipped.spec)
-    few = {name: blend for name, blend in shipped.leaves.time.items() if name != "gemm-convolution-in-groups"}
-    ratio = few["gemm-convolution"].predict(table.matrix("gemm-convolution", np.array([0])))
+    few = {name: regressor for name, regressor in shipped.leaves.time.items() if name != "gemm-convolution-in-groups"}
+    names = table.names_of("gemm-convolution")
+    ratio = few["gemm-convolution"].predict(table.matrix("gemm-convolution", np.array([0])), names)
     answer_s = replace(shipped.leaves, time=few).predict_burst_s(table)
     assert answer_s == pytest.approx(table.base_s * np.exp(ratio)) and answer_s != pytest.approx(table.base_s)

@@ -11,9 +11,10 @@ import torch
 
 from irene.measuring import targets
 from irene.measuring.bursts import Burst
-from irene.measuring.plan import ModelCase, PrimitiveCase
+from irene.measuring.generations import prepare_generation
+from irene.measuring.plan import GenerationCase, ModelCase, PrimitiveCase
 from irene.measuring.replaying import Replay, launch_replay
-from irene.measuring.targets import BuiltModel, Target
+from irene.measuring.targets import BuiltModel, PeakMemory, Target
 from irene.meters import Meter, SimulatedMeter
 
 
@@ -42,13 +43,20 @@ class FakeMachine:
         replay.run()
         return Burst(time.perf_counter() - start, 1.0, 1.98e9)
 
-    def build(self, case: ModelCase, seed: int) -> BuiltModel:
+    def build(self, case: ModelCase | GenerationCase, seed: int) -> BuiltModel:
         return targets.build(case.model, case.workload.task, case.workload.dtype, self.device, seed)
 
-    def prepare_model(self, built: BuiltModel, case: ModelCase, seed: int) -> Target:
+    def prepare_model(self, built: BuiltModel, case: ModelCase | GenerationCase, seed: int) -> Target:
         self._note(case.key)
-        target = targets.prepare(built, targets.with_execution(case, "eager"), self.device, seed)
+        as_run = targets.with_execution(case, "eager")
+        if isinstance(as_run, GenerationCase):
+            target = prepare_generation(built, as_run, self.device, seed)
+        else:
+            target = targets.prepare(built, as_run, self.device, seed)
         return replace(target, tree=target.tree.with_workload(execution=case.workload.execution))
+
+    def measure_memory(self, target: Target) -> PeakMemory | None:
+        return None if target.tree.workload.execution == "cuda_graph" else PeakMemory(1000, 3000)
 
     def count_kernels(self, target: Target) -> dict[str, int]:
         return self.captured_kernels if target.tree.workload.execution == "cuda_graph" else {"kernel": 1}

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from irene.dataset.journal import read_journal_rows
-from irene.measuring import collecting, starting
+from irene.measuring import collection, starting
 from irene.measuring.collecting import collect
 from irene.measuring.counter import measure_counter_period, measure_idle_power
 from irene.measuring.plan import ModelCase, PrimitiveCase, load_plan, save_primitive_cases
 from irene.measuring.references import Reference
 from irene.measuring.window import measure_window
-from irene.model_tree.tree import Workload
+from irene.model_tree.workload import Workload
 from irene.primitives.call import Call, TensorSpec
 from tests.measuring.fake_machine import FakeMachine
 from tests.tracing.tiny_models import tiny_config
@@ -54,12 +54,12 @@ def write_plan(directory: Path) -> Path:
 def shorten(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     """Windows of 20 ms, and references that a CPU can run."""
     quick = functools.partial(measure_window, warm_up_s=0.001, window_s=0.02, min_ticks=3)
-    monkeypatch.setattr(collecting, "measure_window", quick)
+    monkeypatch.setattr(collection, "measure_window", quick)
     monkeypatch.setattr(starting, "measure_idle_power", lambda meter, seconds: measure_idle_power(meter, 0.05))
     monkeypatch.setattr(starting, "measure_counter_period", functools.partial(measure_counter_period, ticks=5))
-    bert = ModelCase(str(directory / "model"), Workload(1, 4, None, "float32"))
+    bert = ModelCase(str(directory / "model"), Workload(batch_size=1, seq_len=4, dtype="float32"))
     references = (Reference("neg", primitive("aten.neg.default", 9), eager=True), Reference("bert", bert))
-    monkeypatch.setattr(collecting, "REFERENCES", references)
+    monkeypatch.setattr(collection, "REFERENCES", references)
 
 
 def rows_in(directory: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,12 @@ import torch
 import irene.measuring
 from irene.cli.main import run as run_command
 from irene.dataset.journal import (
-    CannotWrite,
     read_journal_skips,
-    read_manifest,
 )
+from irene.dataset.manifest import read_manifest
 from irene.dataset.store import load_rows
-from irene.errors import BadInput, MeterError
-from irene.measuring import collecting, starting
+from irene.errors import BadInput, CannotWrite, MeterError
+from irene.measuring import collection, starting
 from irene.measuring.collecting import collect
 from irene.measuring.plan import ModelCase, PrimitiveCase, load_plan
 from irene.measuring.schedule import is_tenth
@@ -72,6 +72,34 @@ def test_a_whole_collection(plan: Path, collected: Path) -> None:
     assert run["gpu"] == "none" and 0.002 < run["counter_period_s"] < 0.02
 
 
+def test_a_reference_that_tracks_the_card_comes_after_start_load_and_rest(
+    plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = collection.REFERENCES
+    monkeypatch.setattr(collection, "REFERENCES", (replace(first, tracks_card=True), second))
+    monkeypatch.setattr(collection, "TRACK_EVERY_S", 0.0)
+    slept: list[float] = []
+    monkeypatch.setattr(collection, "REST_S", 0.125)
+    monkeypatch.setattr(collection, "_sleep", slept.append)
+    collect(plan, tmp_path / "out", machine=FakeMachine())
+    rows = rows_in(tmp_path / "out")
+    tracking = [row["reference_moment"] for row in rows if row["case"] == "reference|neg"]
+    assert (tracking[0], tracking[-1], slept) == ("start", "rest", [0.125])
+    assert len(tracking) > 4 and set(tracking[1:-1]) == {"load"}
+    assert [row["reference_moment"] for row in rows if row["case"] == "reference|bert"] == ["start", "load"]
+    assert rows[-1]["case"] == "reference|neg" and {r["reference_moment"] for r in rows if not r["reference"]} == {""}
+
+
+def test_another_card_of_a_host_is_another_run(plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "_boot_id", lambda: "b00t")
+    for card in ("a", "a", "b"):
+        machine = FakeMachine()
+        monkeypatch.setattr(machine, "describe", lambda card=card: {"gpu": "none", "card": card})
+        collect(plan, tmp_path / "out", machine=machine)
+    runs = read_manifest(tmp_path / "out")["runs"]
+    assert [run["card"] for run in runs] == ["a", "b"] and "temperature_first_c" in runs[0]
+
+
 @pytest.mark.parametrize(("utilization", "repeats"), [(None, 3), (40.0, 3), (95.0, 1)])
 def test_host_bound_cases_are_repeated(
     plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, utilization: float | None, repeats: int
@@ -80,7 +108,7 @@ def test_host_bound_cases_are_repeated(
         numbers = (1.0, 1.0, 1.0, 1.0, 1.0, 10)
         return WindowMeasurement(*numbers, utilization, None, None, None, None, None, None, None, 1.0)
 
-    monkeypatch.setattr(collecting, "measure_window", measure)
+    monkeypatch.setattr(collection, "measure_window", measure)
     collect(plan, tmp_path / "out", machine=FakeMachine())
     seen = Counter(row["case"] for row in rows_in(tmp_path / "out") if row["method"] == "window")
     cases: list[ModelCase | PrimitiveCase] = [*load_plan(plan).models, *load_plan(plan).primitives]
@@ -163,6 +191,6 @@ def test_an_output_that_cannot_be_written(plan: Path, tmp_path: Path) -> None:
 
 def test_names_load_on_first_use() -> None:
     code = "import sys, irene.measuring as m; assert 'torch' not in sys.modules; assert callable(m.collect)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
     with pytest.raises(AttributeError, match="'irene.measuring' has no attribute 'colect'"):
         irene.measuring.colect  # noqa: B018

@@ -16,24 +16,25 @@ import torch
 
 from irene.dataset.store import RowJournal
 from irene.errors import BadInput
+from irene.hardware.devices import load_device
 from irene.hardware.roofline import roofline_s
-from irene.hardware.spec import load_device
-from irene.measuring.grid import DTYPE_SHARES, dense, grid_calls
 from irene.measuring.harvest import choose_energy, draw_loads, harvest, limit_cases, trace_calls
-from irene.measuring.measured import measured_cases
 from irene.measuring.plan import PrimitiveCase, load_primitive_cases
+from irene.measuring.random_shapes import DTYPE_SHARES, dense, random_calls
+from irene.measuring.remeasure import measured_cases
 from irene.measuring.replaying import resolve_operator
 from irene.measuring.resizing import resized_calls
-from irene.measuring.shortening import shorten
 from irene.primitives.call import Call, TensorSpec
 from irene.primitives.kinds import kind_of
 from irene.primitives.shapes import gemm_shape
 from irene.primitives.work import count_work
 from irene.tracing import trace
 from irene.tracing.bundled_models import find_bundled
+from irene.tracing.shortening import shorten
 from tests.evaluation.made_rows import gelu, linear, primitive_row
 from tests.tracing.tiny_models import tiny_config
 
+pytestmark = pytest.mark.filterwarnings("ignore:Sequence length 4000 is beyond:UserWarning")
 ROOT = Path(__file__).parents[2]
 _HARVEST = """
 primitives = "cases.jsonl.gz"
@@ -124,12 +125,12 @@ def test_two_layers_stand_for_all(name: str) -> None:
 
 
 @pytest.mark.parametrize("sort", ["linear", "product", "attention", "decoding", "convolution"])
-def test_grid_calls_are_valid_and_random(sort: str) -> None:
-    calls = list(grid_calls({sort: 60}, random.Random(1)))
-    assert calls == list(grid_calls({sort: 60}, random.Random(1))) != list(grid_calls({sort: 60}, random.Random(2)))
+def test_random_calls_are_valid_and_random(sort: str) -> None:
+    calls = list(random_calls({sort: 60}, random.Random(1)))
+    assert calls == list(random_calls({sort: 60}, random.Random(1))) != list(random_calls({sort: 60}, random.Random(2)))
     assert len(calls) == 60 and len({call for call, _ in calls}) > 50
     assert {mode for _, mode in calls} == set(DTYPE_SHARES)
-    assert {mode for _, mode in grid_calls({sort: 5, "dtypes": ["tf32"]}, random.Random(1))} == {"tf32"}
+    assert {mode for _, mode in random_calls({sort: 5, "dtypes": ["tf32"]}, random.Random(1))} == {"tf32"}
     for call, mode in calls:
         dtype = "float32" if mode == "tf32" else mode
         assert {spec.dtype for spec in call.tensors} - {"bool"} == {dtype}
@@ -137,9 +138,9 @@ def test_grid_calls_are_valid_and_random(sort: str) -> None:
 
 
 @pytest.mark.parametrize("sort", ["linear", "product", "attention", "decoding", "convolution"])
-def test_grid_calls_are_what_torch_answers(sort: str) -> None:
+def test_random_calls_are_what_torch_answers(sort: str) -> None:
     """Independent: torch itself, on meta tensors, gives the output that the grid claims."""
-    for call, _ in grid_calls({sort: 30}, random.Random(4)):
+    for call, _ in random_calls({sort: 30}, random.Random(4)):
         args = [_on_meta(value) if isinstance(value, TensorSpec) else value for value in call.args]
         out = resolve_operator(call.op)(*args, **dict(call.kwargs))
         assert tuple(out.shape) == call.outputs[0].shape

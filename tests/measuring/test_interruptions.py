@@ -16,14 +16,14 @@ import pytest
 
 from irene.dataset.journal import (
     ROWS_JOURNAL,
-    CannotWrite,
     RowJournal,
     read_journal_skips,
 )
 from irene.dataset.store import load_rows
-from irene.errors import MeterError
-from irene.measuring import collecting
-from irene.measuring.collecting import _Collection, collect
+from irene.errors import BadInput, CannotWrite, MeterError
+from irene.measuring import collection
+from irene.measuring.collecting import collect
+from irene.measuring.collection import Collection
 from irene.measuring.plan import ModelCase, load_plan
 from irene.measuring.schedule import is_tenth, schedule
 from irene.measuring.targets import BuiltModel
@@ -105,7 +105,7 @@ def test_a_full_disk_keeps_every_finished_row(plan: Path, tmp_path: Path, monkey
         return really_write(descriptor, data)
 
     monkeypatch.setattr(os, "write", write)
-    monkeypatch.setattr("irene.dataset.store.replace_file", _raise_full)
+    monkeypatch.setattr("irene.dataset.store.write_whole", _raise_full)
     with pytest.raises(CannotWrite, match="no space left. Every finished row is kept"):
         collect(plan, directory, machine=FakeMachine())
     monkeypatch.undo()
@@ -122,6 +122,39 @@ def _raise_full(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def test_two_collectors_at_once_and_another_plan(plan: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "out"
+    refused = list[str]()
+
+    def collect_too(_: str) -> None:
+        with pytest.raises(BadInput) as caught:
+            collect(plan, directory, machine=FakeMachine())
+        refused.append(str(caught.value))
+
+    collect(plan, directory, machine=FakeMachine(collect_too))
+    assert refused and all(f"(process {os.getpid()}) writes into {directory}" in line for line in refused)
+    expect_complete(plan, directory)
+    before = (directory / ROWS_JOURNAL).read_bytes()
+    other = plan.with_name("other.toml")
+    for text, message in (
+        (plan.read_text().replace('"small"', '"large"'), "holds the collection 'small', not 'large': another plan"),
+        ('name = "small"\nprimitives = "cases.jsonl.gz"\n', "cases that are not in plan 'small'"),
+    ):
+        other.write_text(text)
+        with pytest.raises(BadInput, match=message):
+            collect(other, directory, machine=FakeMachine())
+    assert (directory / ROWS_JOURNAL).read_bytes() == before and not list(directory.glob(".*"))
+
+
+def test_rows_of_another_gpu_or_of_a_rehearsal_do_not_mix(plan: Path, finished: Path) -> None:
+    machine = FakeMachine()
+    machine.describe = lambda: {"gpu": "NVIDIA H200"}  # type: ignore[method-assign]
+    before = (finished / ROWS_JOURNAL).read_bytes()
+    with pytest.raises(BadInput, match="holds rows of 'none', and this GPU is 'NVIDIA H200'"):
+        collect(plan, finished, machine=machine)
+    assert (finished / ROWS_JOURNAL).read_bytes() == before and not machine.prepared
+
+
 def test_a_killed_process_loses_the_window_in_flight_at_most(plan: Path, tmp_path: Path) -> None:
     directory = tmp_path / "out"
     command = [sys.executable, "-m", "tests.measuring.small_collection", str(plan), str(directory)]
@@ -129,10 +162,10 @@ def test_a_killed_process_loses_the_window_in_flight_at_most(plan: Path, tmp_pat
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         deadline_s = time.monotonic() + 600  # only so that a collection that hangs ends here
         while not journal.exists() or journal.read_bytes().count(b"\n") < 5:
-            assert process.poll() is None and time.monotonic() < deadline_s, process.communicate()
+            assert process.poll() is None and time.monotonic() < deadline_s, process.communicate(timeout=120)
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
-        out, _ = process.communicate()
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL and out == b""
     kept = rows_in(directory)
     assert len(kept) >= 5
@@ -150,7 +183,7 @@ def test_a_limit_of_time_closes_with_references_and_goes_on_later(
     directory = tmp_path / "out"
     collect(plan, directory, time_limit_s=1.0, machine=FakeMachine())  # less than closing takes: references alone
     assert {row["case"] for row in rows_in(directory)} == {"reference|neg", "reference|bert"}
-    monkeypatch.setattr(collecting, "_CLOSING_S", 0.0)
+    monkeypatch.setattr(collection, "_CLOSING_S", 0.0)
     collect(plan, directory, time_limit_s=60.0, machine=FakeMachine())
     expect_complete(plan, directory)
 
@@ -162,12 +195,14 @@ def test_time_is_kept_for_building_the_captured_models_once_more(plan: Path, tmp
             return super().build(case, seed)
 
     with RowJournal(tmp_path / "out") as journal:
-        run = _Collection(load_plan(plan), Slow(), journal, None)
+        run = Collection(load_plan(plan), Slow(), journal, None)
         before_s = run.closing_s()
         run.measure(schedule(run.plan))
-        assert len(run.unchecked_captures()) == 2  # a model and a module of it, which are built together
+        assert (
+            len(run.progress.unchecked_captures(run.plan)) == 2
+        )  # a model and a module of it, which are built together
         [build_s] = run.build_s.values()
-        assert build_s > 0.2 and run.closing_s() - before_s == pytest.approx(2 * collecting._CHECK_S + build_s)
+        assert build_s > 0.2 and run.closing_s() - before_s == pytest.approx(2 * collection._CHECK_S + build_s)
 
 
 def test_a_stop_in_the_middle_of_the_checks_forgets_none(plan: Path, tmp_path: Path) -> None:

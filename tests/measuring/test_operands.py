@@ -136,3 +136,10 @@ def test_arguments_that_are_no_tensors() -> None:
 def test_unknown_operators() -> None:
     with pytest.raises(BadInput, match=r"'aten.nothing.default' does not exist in torch"):
         resolve_operator("aten.nothing.default")
+
+
+@pytest.mark.parametrize("op", ["aten.from_file.default", "aten.set_grad_enabled.default", "aten.manual_seed.default"])
+def test_operators_that_touch_files_or_switches_are_not_run(op: str) -> None:
+    """`from_file` makes the file that its first argument names, however long the third says."""
+    with pytest.raises(BadInput, match="computes no tensor, or reads a file"):
+        resolve_operator(op)

@@ -9,12 +9,13 @@ import time
 import pytest
 import torch
 
+from irene.dataset.manifest import seal_tables
 from irene.dataset.surveys import load_surveys, write_survey
 from irene.errors import BadDataset
+from irene.hardware.devices import load_device
 from irene.hardware.roofline import roofline_s
-from irene.hardware.spec import load_device
-from irene.measuring.grid import dense, grid_stream
 from irene.measuring.kernel_traces import Kernel, ProfiledCall
+from irene.measuring.random_shapes import dense, stream_random_calls
 from irene.measuring.survey import DRAWS, SORTS, draw_products, make_pool, survey
 from irene.primitives.call import Call, read_signature
 from irene.primitives.shapes import gemm_shape
@@ -83,7 +84,7 @@ def test_draws_are_mostly_longer_than_a_launch_and_of_every_dtype():
     drawn = list(itertools.islice(draw_products(even, random.Random(0), spec), 400))
     assert {mode for _, mode in drawn} == set(even.shares)
     long_ones = sum(roofline_s(count_work(call), mode, spec) > 5e-6 for call, mode in drawn)
-    plain = itertools.islice(grid_stream(SORTS, even.shares, random.Random(0)), 400)
+    plain = itertools.islice(stream_random_calls(SORTS, even.shares, random.Random(0)), 400)
     assert long_ones > 300 > sum(roofline_s(count_work(call), mode, spec) > 5e-6 for call, mode in plain)
 
 
@@ -107,5 +108,9 @@ def test_a_survey_comes_back_as_it_was_written(tmp_path):
 
 def test_a_broken_survey_is_named(tmp_path):
     (tmp_path / "survey-tf32.parquet").write_bytes(b"no parquet")
-    with pytest.raises(BadDataset, match=r"survey-tf32\.parquet"):
+    seal_tables(tmp_path)
+    with pytest.raises(BadDataset, match=r"survey-tf32\.parquet is no readable survey"):
+        load_surveys(tmp_path)
+    (tmp_path / "survey-tf32.parquet").write_bytes(b"other bytes")
+    with pytest.raises(BadDataset, match=r"survey-tf32\.parquet: its digest is not"):
         load_surveys(tmp_path)

@@ -18,7 +18,7 @@ from irene.measuring.rows import model_row, primitive_row
 from irene.measuring.targets import build, prepare, set_precision, with_execution
 from irene.measuring.window import WindowMeasurement
 from irene.model_tree.serialization import decompress_tree
-from irene.model_tree.tree import Workload
+from irene.model_tree.workload import Workload
 from irene.primitives.call import Call, TensorSpec
 from irene.tracing import trace
 from tests.tracing.tiny_models import tiny_config
@@ -35,7 +35,7 @@ def model(tmp_path: Path) -> str:
 
 
 def test_a_model_as_a_target(model: str) -> None:
-    case = ModelCase(model, Workload(2, 8, None, "bfloat16"))
+    case = ModelCase(model, Workload(batch_size=2, seq_len=8, dtype="bfloat16"))
     built = build(model, "base", "bfloat16", CPU, seed=1)
     target = prepare(built, case, CPU, seed=1)
     assert (target.name, built.attention_implementation) == ("LlamaModel", "sdpa")
@@ -51,7 +51,7 @@ def test_a_model_as_a_target(model: str) -> None:
 
 def test_a_module_gets_the_inputs_of_a_real_pass(model: str) -> None:
     built = build(model, "base", "float32", CPU, seed=1)
-    case = ModelCase(model, Workload(2, 8, None, "float32"), "layers.1")
+    case = ModelCase(model, Workload(batch_size=2, seq_len=8, dtype="float32"), "layers.1")
     target = prepare(built, case, CPU, seed=1)
     assert target.name == "LlamaDecoderLayer" and target.tree.root.kind == "model"
     with torch.inference_mode():
@@ -64,7 +64,7 @@ def test_a_module_gets_the_inputs_of_a_real_pass(model: str) -> None:
 
 def test_modules_that_are_not_there_or_never_called(model: str) -> None:
     built = build(model, "base", "float32", CPU, seed=1)
-    workload = Workload(1, 4, None, "float32")
+    workload = Workload(batch_size=1, seq_len=4, dtype="float32")
     with pytest.raises(BadInput, match="LlamaModel has no module 'layer.0'"):
         prepare(built, ModelCase(model, workload, "layer.0"), CPU, seed=1)
     with pytest.raises(BadInput, match="'layers' is not called"):
@@ -75,8 +75,26 @@ def test_precision_and_execution() -> None:
     for dtype, allowed in (("tf32", True), ("float32", False)):
         set_precision(dtype)
         assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is allowed
-    case = ModelCase("m", Workload(2, 3, 4, "tf32", "causal-lm", "cuda_graph", 5), "p")
-    assert with_execution(case, "eager") == ModelCase("m", Workload(2, 3, 4, "tf32", "causal-lm", "eager", 5), "p")
+    case = ModelCase(
+        "m",
+        Workload(
+            batch_size=2,
+            seq_len=3,
+            decoder_seq_len=4,
+            dtype="tf32",
+            task="causal-lm",
+            execution="cuda_graph",
+            new_tokens=5,
+        ),
+        "p",
+    )
+    assert with_execution(case, "eager") == ModelCase(
+        "m",
+        Workload(
+            batch_size=2, seq_len=3, decoder_seq_len=4, dtype="tf32", task="causal-lm", execution="eager", new_tokens=5
+        ),
+        "p",
+    )
 
 
 def test_rows_carry_what_was_measured(model: str) -> None:
@@ -89,7 +107,7 @@ def test_rows_carry_what_was_measured(model: str) -> None:
     assert (timed.energy_j, timed.duration_s, timed.method) == (None, 0.25, "events")
     assert (timed.spread_pct, timed.sm_clock_hz) == (3.0, 1.9e9)
     assert timed.case == row.case
-    model_case = ModelCase(model, Workload(2, 8, None, "float32"), "layers.0")
+    model_case = ModelCase(model, Workload(batch_size=2, seq_len=8, dtype="float32"), "layers.0")
     built = build(model, "base", "float32", CPU, seed=1)
     target = prepare(built, model_case, CPU, seed=1)
     row = model_row(model_case, built, target, WINDOW, repeat=1, collection="first", family="llama")

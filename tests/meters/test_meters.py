@@ -1,4 +1,4 @@
-"""Meters without hardware: simulated and replayed ones, NVML and RAPL against fakes of their doors."""
+"""Meters without hardware, simulated and replayed; and what all meters have in common."""
 
 from __future__ import annotations
 
@@ -7,24 +7,13 @@ import json
 import math
 import subprocess
 import sys
-from types import ModuleType, SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irene.errors import BadDataset, MeterError, NoMeasurement, NotSupported
-from irene.meters import (
-    DeviceState,
-    Meter,
-    NvmlMeter,
-    RaplMeter,
-    ReplayedMeter,
-    SimulatedMeter,
-    VirtualClock,
-    load_replay,
-)
-from irene.meters.nvml import find_visible_device
+from irene.errors import BadDataset, NoMeasurement, NotSupported
+from irene.meters import DeviceState, Meter, NvmlMeter, ReplayedMeter, SimulatedMeter, VirtualClock, load_replay
 
 
 @given(st.floats(0.1, 20.0), st.integers(0, 1000))
@@ -106,6 +95,9 @@ def test_replay_from_files(tmp_path):
         '[{"time_s": 0, "energy_j": 1, "watt": 2}]',
         '[{"time_s": 0, "energy_j": "x"}]',
         "[]",
+        '[{"time_s": 0, "energy_j": NaN}, {"time_s": 1, "energy_j": 1}]',
+        '[{"time_s": 0, "energy_j": "nan"}, {"time_s": 1, "energy_j": 1}]',
+        "[" * 100_000,
     ],
 )
 def test_unreadable_replays_are_bad_datasets(tmp_path, text):
@@ -114,150 +106,6 @@ def test_unreadable_replays_are_bad_datasets(tmp_path, text):
         load_replay(tmp_path / "log.json")
     with pytest.raises(BadDataset):
         load_replay(tmp_path / "missing.csv")
-
-
-class FakeNvmlError(Exception):
-    def __init__(self, value):
-        super().__init__(f"error {value}")
-        self.value = value
-
-
-def make_nvml(**overrides):
-    """The few functions of pynvml that the meter calls, of a GPU that offers everything but the newer names."""
-
-    nvml = ModuleType("pynvml")
-    names = {
-        "NVMLError": FakeNvmlError,
-        "NVML_ERROR_NOT_SUPPORTED": 3,
-        "NVML_ERROR_NO_PERMISSION": 4,
-        "NVML_ERROR_FUNCTION_NOT_FOUND": 13,
-        "NVML_CLOCK_SM": 1,
-        "NVML_CLOCK_MEM": 2,
-        "NVML_TEMPERATURE_GPU": 0,
-        "nvmlInit": lambda: None,
-        "nvmlShutdown": lambda: None,
-        "nvmlDeviceGetHandleByIndex": lambda i: f"gpu{i}",
-        "nvmlDeviceGetCount": lambda: 2,
-        "nvmlDeviceGetUUID": lambda h: f"GPU-{h}-uuid",
-        "nvmlDeviceGetName": lambda h: b"NVIDIA H200",
-        "nvmlDeviceGetTotalEnergyConsumption": lambda h: 123_456,
-        "nvmlDeviceGetPowerUsage": lambda h: 119_500,
-        "nvmlDeviceGetUtilizationRates": lambda h: SimpleNamespace(gpu=98, memory=40),
-        "nvmlDeviceGetClockInfo": lambda h, which: {1: 1980, 2: 3201}[which],
-        "nvmlDeviceGetTemperature": lambda h, which: 41,
-        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda h: 4,
-        "nvmlDeviceGetMemoryInfo": lambda h: SimpleNamespace(used=2**30, total=2**37),
-        "nvmlDeviceGetEnforcedPowerLimit": lambda h: 700_000,
-        "nvmlSystemGetDriverVersion": lambda: "580.159",
-        "nvmlSystemGetNVMLVersion": lambda: "13.580.159",
-        **overrides,
-    }
-    vars(nvml).update(names)
-    return nvml
-
-
-@pytest.fixture
-def use_nvml(monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-    def use(**overrides):
-        nvml = make_nvml(**overrides)
-        monkeypatch.setitem(sys.modules, "pynvml", nvml)
-        return nvml
-
-    return use
-
-
-def raise_code(code):
-    def fail(*_):
-        raise FakeNvmlError(code)
-
-    return fail
-
-
-def test_nvml_converts_to_si(use_nvml):
-    use_nvml()
-    meter = NvmlMeter()
-    assert meter.name == "NVIDIA H200"
-    assert meter.read_energy_j() == pytest.approx(123.456) and meter.read_power_w() == pytest.approx(119.5)
-    assert meter.read_state() == DeviceState(98.0, 40.0, 1.98e9, 3.201e9, 41.0, 4, 2**30, 119.5)
-    described = meter.describe()
-    assert described["power_limit_w"] == 700.0 and described["memory_total_bytes"] == 2**37
-    assert described["driver_version"] == "580.159" and not any("uuid" in str(v).lower() for v in described.values())
-
-
-def test_nvml_newer_name_of_the_reasons_is_preferred(use_nvml):
-    use_nvml(nvmlDeviceGetCurrentClocksEventReasons=lambda h: 8)
-    assert NvmlMeter().read_state().throttle_reasons == 8
-
-
-def test_nvml_not_supported_is_none_in_a_state_and_an_error_as_energy(use_nvml):
-    refuse = raise_code(3)
-    use_nvml(
-        nvmlDeviceGetTotalEnergyConsumption=refuse,
-        nvmlDeviceGetPowerUsage=refuse,
-        nvmlDeviceGetUtilizationRates=refuse,
-        nvmlDeviceGetClockInfo=refuse,
-        nvmlDeviceGetTemperature=refuse,
-        nvmlDeviceGetCurrentClocksThrottleReasons=refuse,
-        nvmlDeviceGetMemoryInfo=refuse,
-    )
-    meter = NvmlMeter()
-    assert meter.read_state() == DeviceState()
-    for read in (meter.read_energy_j, meter.read_power_w):
-        with pytest.raises(NotSupported):
-            read()
-
-
-def test_nvml_other_failures_are_errors_and_not_none(use_nvml):
-    use_nvml(nvmlDeviceGetClockInfo=raise_code(15), nvmlDeviceGetTotalEnergyConsumption=raise_code(15))
-    meter = NvmlMeter()
-    with pytest.raises(MeterError, match="nvmlDeviceGetClockInfo failed"):
-        meter.read_state()
-    with pytest.raises(MeterError, match="energy counter"):
-        meter.read_energy_j()
-
-
-def test_nvml_says_what_to_do_without_driver_gpu_or_package(use_nvml, monkeypatch):
-    use_nvml(nvmlInit=raise_code(12))
-    with pytest.raises(MeterError, match=r"No NVIDIA driver .*'irene predict'"):
-        NvmlMeter()
-    closed = []
-    use_nvml(nvmlDeviceGetHandleByIndex=raise_code(2), nvmlShutdown=lambda: closed.append(1))
-    with pytest.raises(MeterError, match=r"No NVIDIA GPU with index 9 .*'irene predict'"):
-        NvmlMeter(9)
-    assert closed
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    with pytest.raises(MeterError, match="nvidia-ml-py"):
-        NvmlMeter()
-
-
-def test_nvml_index_counts_as_cuda_does(use_nvml, monkeypatch):
-    use_nvml(nvmlDeviceGetName=lambda handle: handle)
-    for visible, name in (("1,0", "gpu1"), ("GPU-gpu1", "gpu1"), ("0", "gpu0")):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        assert NvmlMeter().name == name
-    for visible in ("", "-1", "GPU-none", "MIG-x"):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        with pytest.raises(MeterError):
-            NvmlMeter()
-    assert find_visible_device(1, {"CUDA_VISIBLE_DEVICES": "3, GPU-ab"}) == "GPU-ab"
-
-
-def test_rapl_unwraps(tmp_path):
-    def write(energy_uj):
-        (tmp_path / "energy_uj").write_text(f"{energy_uj}\n")
-
-    write(900_000_000)
-    (tmp_path / "name").write_text("package-0\n")
-    (tmp_path / "max_energy_range_uj").write_text("1000000000\n")
-    meter = RaplMeter(tmp_path)
-    assert meter.name == "package-0" and meter.read_energy_j() == pytest.approx(900.0)
-    write(100_000_000)
-    assert meter.read_energy_j() == pytest.approx(1100.0)
-    with pytest.raises(NotSupported):
-        meter.read_power_w()
-    assert meter.read_state() == DeviceState()
 
 
 def test_all_meters_keep_the_protocol(use_nvml):

@@ -50,24 +50,10 @@ def test_small_values_survive_large_neighbours() -> None:
     assert flat.sum_up(np.array([1e16, 0.1])).tolist() == [1e16 + 0.1, 1e16, 0.1, 0.1]
 
 
-def test_weights_multiply_down(tree: ModelTree) -> None:
-    flat = flatten(tree)
-    weights = np.linspace(0.9, 1.1, len(flat))
-    products = flat.multiply_down(weights)
-    for i in range(len(flat)):
-        expected, above = 1.0, i
-        while above >= 0:
-            expected *= weights[above]
-            above = int(flat.parent[above])
-        assert products[i] == pytest.approx(expected)
-
-
 def test_wrong_lengths_are_refused(tree: ModelTree) -> None:
     flat = flatten(tree)
     with pytest.raises(ValueError, match="17 leaves"):
         flat.sum_up(np.ones(3))
-    with pytest.raises(ValueError, match=f"{len(flat)} nodes"):
-        flat.multiply_down(np.ones(3))
 
 
 def test_networkx(tree: ModelTree) -> None:

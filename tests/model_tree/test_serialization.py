@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import json
 import math
 import random
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,18 @@ from irene.errors import BadInput
 from irene.model_tree.serialization import (
     compress_tree,
     decompress_tree,
-    is_saved_tree,
+    is_tree,
     load_tree,
     tree_from_json,
     tree_to_json,
 )
-from irene.model_tree.tree import ModelTree, Node, Workload
+from irene.model_tree.tree import ModelTree, Node
+from irene.model_tree.workload import DTYPES, EXECUTIONS, Workload
 from irene.primitives.call import DTYPE_BYTES, Call, TensorSpec
 
 names = st.sampled_from(["a", "layer.0", "layer.1.dense", "ünï"])
 counts = st.integers(0, 10**12)
+sizes = st.integers(1, 10**5)
 
 
 @st.composite
@@ -63,7 +67,16 @@ trees = st.builds(
     ModelTree,
     st.recursive(leaves, modules, max_leaves=12),
     st.text(),
-    st.builds(Workload, counts, st.none() | counts, st.none() | counts, names, names, names, counts),
+    st.builds(
+        Workload,
+        batch_size=sizes,
+        seq_len=st.none() | sizes,
+        decoder_seq_len=st.none() | sizes,
+        dtype=st.sampled_from(DTYPES),
+        task=names,
+        execution=st.sampled_from(EXECUTIONS),
+        new_tokens=counts,
+    ),  # fmt: skip
     st.dictionaries(names, names, max_size=2).map(lambda d: tuple(d.items())),
     st.lists(st.text(), max_size=2).map(tuple),
 )
@@ -93,12 +106,9 @@ def test_equal_layers_cost_little(tree: ModelTree) -> None:
 def test_load_tree(tree: ModelTree, tmp_path: Path) -> None:
     path = tmp_path / "tree.json"
     path.write_text(json.dumps(tree_to_json(tree)))
-    assert is_saved_tree(path)
+    assert is_tree(json.loads(path.read_text()))
     assert load_tree(path) == irene.load_tree(str(path)) == tree
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    assert not is_saved_tree(tmp_path / "config.json")
-    assert not is_saved_tree(tmp_path)
-    assert not is_saved_tree("bert-base-uncased")
+    assert not is_tree({"model_type": "bert"}) and not is_tree([])
 
 
 @pytest.mark.parametrize(
@@ -122,6 +132,10 @@ def test_load_tree(tree: ModelTree, tmp_path: Path) -> None:
         (lambda d: d["workload"].pop("seq_len"), ["'seq_len'"]),
         (lambda d: d["workload"].update(batch_size="8"), ["workload.batch_size", "'8'"]),
         (lambda d: d.update(format="other"), ["irene.model_tree"]),
+        (lambda d: d["calls"][0].update(op="a;b"), ["calls[0].op", "'a;b'"]),
+        (lambda d: d["calls"][0]["args"][0]["t"].__setitem__(0, [2**60, 4]), ["calls[0].args[0].t", "up to"]),
+        (lambda d: d.update(model="x" * 20_000), ["at model", "20000 characters"]),
+        (lambda d: d.update(root=nest(d["root"], 300)), ["200 deep"]),
     ],
 )
 def test_strict(tree: ModelTree, change: Any, words: list[str]) -> None:
@@ -132,6 +146,26 @@ def test_strict(tree: ModelTree, change: Any, words: list[str]) -> None:
     for word in words:
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def nest(node: dict[str, Any], levels: int) -> dict[str, Any]:
+    for _ in range(levels):
+        node = {"kind": "model", "path": "", "type": "M", "children": [node]}
+    return node
+
+
+def test_a_call_without_its_operands_is_named(tree: ModelTree, tmp_path: Path) -> None:
+    data = tree_to_json(tree)
+    data["calls"][0]["args"] = [1]
+    (tmp_path / "x.json").write_text(json.dumps(data))
+    with pytest.raises(BadInput, match=r"x\.json: distinct call 0: aten\.linear\.default: expected a tensor"):
+        load_tree(tmp_path / "x.json")
+
+
+def test_a_cell_that_unpacks_to_a_thousand_times_its_size_is_refused(tree: ModelTree) -> None:
+    bomb = base64.b64encode(zlib.compress(bytes(300_000_000), 9)).decode("ascii")
+    with pytest.raises(BadInput, match="unpacks to more than"):
+        decompress_tree(bomb)
 
 
 def test_any_damage_is_bad_input_or_a_tree(tree: ModelTree) -> None:
@@ -160,7 +194,6 @@ def _damage(data: Any, rng: random.Random) -> Any:
 def test_files_that_are_no_trees(text: str, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
-    assert not is_saved_tree(path)
     with pytest.raises(BadInput, match=r"x\.json"):
         load_tree(path)
 

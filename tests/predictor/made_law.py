@@ -9,7 +9,8 @@ import pandas as pd
 
 from irene.dataset.schema import Row
 from irene.model_tree.serialization import compress_tree
-from irene.model_tree.tree import ModelTree, Node, Workload
+from irene.model_tree.tree import ModelTree, Node
+from irene.model_tree.workload import Workload
 from irene.primitives.call import Call, TensorSpec
 
 HOST_COST_S = {"aten.linear.default": 20e-6, "aten.gelu.default": 10e-6, "aten.view.default": 3e-6}
@@ -66,7 +67,7 @@ def tree_of(calls: Sequence[Call], execution: str = "eager", dtype: str = "bfloa
         path = f"block{at // 2}"
         own = tuple(leaf(call, i, path, (at + i,)) for i, call in enumerate(calls[at : at + 2]))
         modules.append(Node("module", path, "Block", own))
-    workload = Workload(1, 8, None, dtype, "base", execution)
+    workload = Workload(batch_size=1, seq_len=8, dtype=dtype, task="base", execution=execution)
     return ModelTree(Node("model", "", "Net", tuple(modules)), model, workload)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irene.hardware.spec import load_device
+from irene.hardware.devices import load_device
 from irene.leaves.leaf_model import LeafValues
 from irene.leaves.leaf_table import make_table
 from irene.predictor.aggregation import (
@@ -86,7 +86,7 @@ def test_families_count_alike() -> None:
 
 
 def test_waiting_for_the_host_teaches_no_weight() -> None:
-    """Of wholes that take the host twice as long as the GPU, time and energy of the wait are not the leaves'."""
+    """Of trees that take the host twice as long as the GPU, time and energy of the wait are not the leaves'."""
     waiting = [
         dataclasses.replace(
             case, issue_s=2 * case.measured_duration_s, measured_duration_s=2 * case.measured_duration_s,

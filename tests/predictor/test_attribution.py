@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from irene.hardware.spec import load_device
-from irene.predictor.attribution import name_bounds
+from irene.hardware.devices import load_device
+from irene.predictor.bounds import name_bounds
 
 SPEC = load_device("h200")
 IDLE_W, CAP_W = SPEC.context_idle_power_w, SPEC.power_cap_w

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from irene.errors import BadBundle, BadInput, UnknownName
+from irene.digests import digest_object
+from irene.errors import BadBundle, CannotWrite, UnknownName
 from irene.predictor import predict
 from irene.predictor.bundle import load_bundle, save_bundle, shipped_bundle
 from irene.predictor.predictor import Predictor
@@ -46,7 +47,7 @@ def refuse(folder: Path, words: str) -> None:
     assert str(folder) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["power.ubj", "time-gemm-half.npz"])
+@pytest.mark.parametrize("name", ["power.npz", "time-gemm-half.npz"])
 def test_a_damaged_regressor(folder: Path, name: str) -> None:
     raw = bytearray((folder / name).read_bytes())
     raw[len(raw) // 2] ^= 1
@@ -56,26 +57,31 @@ def test_a_damaged_regressor(folder: Path, name: str) -> None:
     refuse(folder, f"{name}.*No such file")
 
 
-def test_a_regressor_that_xgboost_cannot_read(folder: Path) -> None:
-    (folder / "power.ubj").write_bytes(b"nonsense")
-    change(folder, lambda c: c["files"].update({"power.ubj": hashlib.sha256(b"nonsense").hexdigest()}))
-    refuse(folder, "not a predictor bundle")
+def test_a_regressor_that_is_no_file_of_arrays(folder: Path) -> None:
+    (folder / "power.npz").write_bytes(b"nonsense")
+    change(folder, lambda c: c["files"].update({"power.npz": hashlib.sha256(b"nonsense").hexdigest()}))
+    refuse(folder, "power: it does not unpack")
 
 
 @pytest.mark.parametrize(
     ("stored", "words"),
     [
-        ({"points": np.zeros((3, 2))}, "expected the arrays columns, centre"),
-        ({"weights": np.zeros(3)}, "do not fit"),
-        ({"columns": np.array([10_000])}, "do not fit"),
-        ({"centre": np.array([None])}, "pickle"),
+        ({"gp.inducing_points": None}, "the arrays gp.inducing_points are missing"),
+        ({"trees.leaf": None}, "the arrays trees.leaf are missing"),
+        ({"more": np.zeros(3)}, "unknown arrays: more"),
+        ({"gp.coefficients": np.zeros(3)}, "do not fit"),
+        ({"gp.coefficients": np.array([np.nan])}, "not finite"),
+        ({"gp.columns": np.array([10_000], np.int32)}, "do not fit"),
+        ({"gp.centre": np.array([None])}, "does not fit its"),
+        ({"trees.columns": np.array(7, np.int32)}, "none of the 7 columns"),
+        ({"trees.cut_column": np.array([10_000], np.int16)}, "got"),
     ],
 )
-def test_arrays_that_are_no_smooth_regressor(folder: Path, stored: dict[str, Any], words: str) -> None:
+def test_arrays_that_are_no_regressor(folder: Path, stored: dict[str, Any], words: str) -> None:
     path = folder / "power.npz"
     with np.load(path) as arrays:
-        whole = {} if "points" in stored else dict(arrays)
-    np.savez(path, allow_pickle=True, **{**whole, **stored})
+        whole = {**dict(arrays), **stored}
+    np.savez(path, allow_pickle=True, **{name: array for name, array in whole.items() if array is not None})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     change(folder, lambda c: c["files"].update({"power.npz": digest}))
     refuse(folder, words)
@@ -85,50 +91,59 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
     path = folder / "bundle.json"
     content = json.loads(path.read_text())
     edit(content)
+    content["digest"] = digest_object(content)
     path.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda c: c.update(schema_version=7), "schema_version is 7, this irene reads 6. Update irene"),
+        (lambda c: c.update(schema_version=9), "schema_version is 9, this irene reads 8. Update irene"),
         (lambda c: c.update(schema_version=5), "schema_version is 5.*Train it again"),
-        (lambda c: c.update(schema_version=True), "schema_version is True"),
-        (lambda c: c.pop("schema_version"), "schema_version is None"),
-        (lambda c: c.update(colour="red"), "the top: keys missing or unknown: colour"),
-        (lambda c: c.pop("host"), "the top: keys missing or unknown: host"),
-        (lambda c: c["domain"].update(planets=[]), "domain: keys missing or unknown: planets"),
-        (lambda c: c["weights"].update(bias=[]), "weights: keys missing or unknown: bias"),
+        (lambda c: c.update(schema_version=True), "at schema_version, expected a whole number.*got True"),
+        (lambda c: c.pop("schema_version"), "expected a key .schema_version"),
+        (lambda c: c.update(colour="red"), "at the top, expected only the keys.*got also .colour"),
+        (lambda c: c.pop("host"), "at the top, expected a key .host"),
+        (lambda c: c["domain"].update(planets=[]), "at domain, expected only the keys.*also .planets"),
+        (lambda c: c["weights"].update(bias=[]), "at weights, expected only the keys.*also .bias"),
         (lambda c: c["info"].update(author="x"), "author"),
         (lambda c: c["host"].update(speed_s=1.0), "speed_s"),
         (lambda c: c["host"].pop("view_s"), "view_s"),
-        (lambda c: c["host"].update(view_s="fast"), "expected numbers"),
-        (lambda c: c["intervals"]["by_kind"].update(gemm=None), "expected numbers"),
-        (lambda c: c["regressors"].pop("power"), "regressors: keys missing or unknown: power"),
-        (lambda c: c["regressors"].update(luck="0"), "regressors: keys missing or unknown: luck"),
+        (lambda c: c["host"].update(view_s="fast"), "at host.view_s, expected a number"),
+        (lambda c: c["intervals"]["by_kind"].update(gemm=None), "at intervals.by_kind.gemm, expected a number"),
+        (lambda c: c["regressors"].pop("power"), "at regressors, expected a key .power"),
+        (lambda c: c["regressors"].update(luck="0"), "at regressors, expected only the keys.*also .luck"),
         (
             lambda c: c["regressors"].update({"power-gemm-half": 0.5}),
-            "regressors: keys missing or unknown: power-gemm-half",
+            "at regressors, expected only the keys.*also .power-gemm-half",
         ),
-        (lambda c: c["features"]["time-gemm-half"].reverse(), "features of 'time-gemm-half' are not those"),
-        (lambda c: c["weights"]["features"].pop(), "weight features are not those"),
-        (lambda c: c["weights"]["energy"].pop(), "expected 11 weights of each kind, got 10 and 11"),
-        (lambda c: c["rate_power"]["rates"].reverse(), "rates of power are not those"),
-        (lambda c: c["rate_power"]["watts"].pop(), "rates of power are not those"),
-        (lambda c: c["rate_power"].update(more=1), "rate_power: keys missing or unknown: more"),
-        (lambda c: c["domain"]["ranges"]["gemm"].update(bfloat16=[1.0]), "not a predictor bundle"),
-        (lambda c: c["host"].update(factor=float("nan")), "not JSON .NaN is no number"),
-        (lambda c: c.update(device="abacus"), "abacus"),
+        (
+            lambda c: c["features"]["time-gemm-half"].__setitem__(0, "log2_taste"),
+            "columns that this irene computes.*also log2_taste",
+        ),
+        (lambda c: c["weights"]["features"].pop(), "at weights.features, expected those of this irene"),
+        (lambda c: c["weights"]["energy"].pop(), "at weights.energy, expected a list of 11 values, got 10"),
+        (lambda c: c["rate_power"]["rates"].reverse(), "at rate_power.rates, expected those"),
+        (lambda c: c["rate_power"]["watts"].pop(), "at rate_power.watts, expected a list of 9"),
+        (lambda c: c["rate_power"].update(more=1), "at rate_power, expected only the keys.*also .more"),
+        (
+            lambda c: c["domain"]["ranges"]["gemm"].update(bfloat16=[1.0]),
+            "ranges.gemm.bfloat16, expected a list of 4",
+        ),
+        (lambda c: c["host"].update(factor=float("nan")), "not JSON: NaN is no number"),
+        (lambda c: c.update(device="abacus"), "at device, expected an object"),
+        (lambda c: c["device"]["sm_count"].update(value=66), "spec sheet of h200.*sm_count is 66 in one, 132"),
+        (lambda c: c["device"].pop("l2_bytes"), "missing key.*l2_bytes"),
         (lambda c: c["domain"].update(ranges=[]), "expected an object"),
         (lambda c: c["domain"]["ranges"].update(gemm=3), "expected an object"),
         (lambda c: c.update(host=[]), "expected an object"),
         (lambda c: c.update(features=["gemm", "vector"]), "expected an object"),
-        (lambda c: c["features"].pop("power"), "features: keys missing or unknown: power"),
-        (lambda c: c["files"].pop("power.npz"), "files: keys missing or unknown: power.npz"),
-        (lambda c: c["files"].update({"../power.npz": "0"}), "files: keys missing or unknown: ../power.npz"),
-        (lambda c: c["regressors"].update(power="half"), "expected numbers"),
-        (lambda c: c.update(info=[]), "not a predictor bundle"),
-        (lambda c: c.update(regressors=[]), "regressors: expected an object, got list"),
+        (lambda c: c["features"].pop("power"), "at features, expected a key .power"),
+        (lambda c: c["files"].pop("power.npz"), "at files, expected a key .power.npz"),
+        (lambda c: c["files"].update({"../power.npz": "0"}), "at files, expected only the keys.*also .*power.npz"),
+        (lambda c: c["regressors"].update(power="half"), "at regressors.power, expected a number from 0 to 1"),
+        (lambda c: c.update(info=[]), "at info, expected an object"),
+        (lambda c: c.update(regressors=[]), "at regressors, expected an object"),
     ],
 )
 def test_content_of_another_kind(folder: Path, edit: Callable[[dict[str, Any]], Any], words: str) -> None:
@@ -137,7 +152,7 @@ def test_content_of_another_kind(folder: Path, edit: Callable[[dict[str, Any]], 
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("{", "not JSON"), ("[1]", "expected a JSON object, got list"), ("", "not JSON")]
+    ("text", "words"), [("{", "not JSON"), ("[1]", "at the top, expected an object"), ("", "not JSON")]
 )
 def test_not_json(folder: Path, text: str, words: str) -> None:
     (folder / "bundle.json").write_text(text)
@@ -145,15 +160,15 @@ def test_not_json(folder: Path, text: str, words: str) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    refuse(tmp_path, "No such file.*'irene train' wrote")
+    refuse(tmp_path, "Cannot read the predictor bundle .*No such file")
     refuse(tmp_path / "missing", "No such file")
     (tmp_path / "bundle.json").write_bytes(b"\xff\xfe")
-    refuse(tmp_path, "not JSON")
+    refuse(tmp_path, "no UTF-8 text")
 
 
 def test_a_place_that_cannot_be_written(fitted: Predictor, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match="Cannot write the bundle"):
+    with pytest.raises(CannotWrite, match="Cannot write .*Not a directory"):
         save_bundle(fitted, tmp_path / "file" / "bundle")
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from irene.predictor.intervals import Intervals, calibrate, conformal_half_width
+from irene.predictor.intervals import Intervals, calibrate, conformal_half_width, form_half_width
 
 
 @pytest.mark.parametrize(("count", "place"), [(1, 1), (9, 9), (10, 10), (19, 18), (99, 90), (100, 91)])
@@ -41,8 +41,29 @@ def test_without_errors_it_is_a_factor_of_two() -> None:
 
 
 def test_outside_the_data_it_is_wider() -> None:
-    intervals = Intervals({"gemm": 0.1}, 0.3, {}, 0.2)
+    intervals = Intervals({"gemm": 0.1}, 0.3, {}, 0.2, {}, 0.0)
     widths = [intervals.of_kind("gemm", p) for p in ("measured", "interpolated", "extrapolated", "transferred")]
     assert widths == [0.1, 0.1, 0.2, 0.2]
     assert intervals.of_kind("gemm", "fallback") == math.log(10)
-    assert Intervals({}, 3.0, {}, 0.2).of_kind("unknown", "fallback") == 3.0
+    assert [intervals.of_kind("gemm", "extrapolated", far) for far in (0.5, 1, 3)] == pytest.approx([0.2, 0.2, 0.4])
+    assert intervals.of_kind("gemm", "interpolated", 0.9) == 0.1
+    assert Intervals({}, 3.0, {}, 0.2, {}, 0.0).of_kind("unknown", "fallback") == 3.0
+
+
+def test_each_form_counts_alike_however_many_calls_it_has() -> None:
+    """A hundred calls of one form say no more of the next form than one call does."""
+    few = [[0.1 * form] for form in range(1, 20)]
+    many = [[error] * (100 if error < 0.3 else 1) for (error,) in few]
+    assert (
+        form_half_width([many]) == form_half_width([few]) == conformal_half_width([0.1 * form for form in range(1, 20)])
+    )
+    assert form_half_width([[[0.1, -0.2]]]) == 0.2  # of one form, its largest error
+    assert form_half_width([few, [[3.0]]]) == 3.0  # half of all, though one call
+
+
+def test_kinds_of_few_forms_take_the_width_of_all() -> None:
+    errors = [("copy", f"op {form}", 0.1) for form in range(10)] + [("convolution", "op", 2.0)] * 50
+    intervals = calibrate([], [], errors)
+    assert intervals.by_form == {"copy": 0.1}
+    assert intervals.of_new_form("copy") == 0.1 and intervals.of_new_form("convolution") == intervals.any_form == 2.0
+    assert calibrate([], []).of_new_form("copy") == 0.0

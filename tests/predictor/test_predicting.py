@@ -11,8 +11,10 @@ from transformers import BertConfig, LlamaConfig
 
 import irene
 from irene.errors import BadInput, UnknownName
-from irene.model_tree.tree import ModelTree, Node, Workload
-from irene.predictor.prediction import PROVENANCES, Prediction
+from irene.model_tree.tree import ModelTree, Node
+from irene.model_tree.workload import Workload
+from irene.predictor.node_values import PROVENANCES
+from irene.predictor.prediction import Prediction
 from irene.predictor.predictor import Predictor
 from irene.primitives.work import count_work
 from tests.predictor.made_law import UNKNOWN, VIEW, gelu, leaf, linear, tree_of

@@ -11,6 +11,7 @@ import pytest
 
 from irene.errors import UnknownName
 from irene.predictor.prediction import Prediction
+from irene.predictor.prediction_files import prediction_to_json
 
 
 def test_root(prediction: Prediction) -> None:
@@ -37,7 +38,7 @@ def test_node_sums_the_calls_of_a_module(prediction: Prediction) -> None:
     assert (every.kind, every.type, every.bound, every.provenance) == (
         "module",
         "Layer",
-        "memory_bound",
+        "host_bound",
         "interpolated",
     )
 
@@ -69,10 +70,10 @@ def test_frame(prediction: Prediction) -> None:
 
 
 def test_json_is_the_contract(prediction: Prediction) -> None:
-    data = json.loads(json.dumps(prediction.to_json(), allow_nan=False))
+    data = json.loads(json.dumps(prediction_to_json(prediction), allow_nan=False))
     assert list(data) == [
         "schema_version", "model", "workload", "device", "energy_j", "interval_j", "duration_s", "power_w",
-        "provenance", "provenance_shares", "breakdown_j", "predictor", "tree",
+        "provenance", "provenance_shares", "breakdown_j", "predictor", "notes", "tree",
     ]  # fmt: skip
     assert list(data["workload"]) == [
         "task", "batch_size", "seq_len", "decoder_seq_len", "dtype", "execution", "new_tokens",

@@ -20,7 +20,9 @@ ROOT = Path(irene.__file__).parents[1]
 def run(code: str, *arguments: str, **environment: str) -> Any:
     """The JSON that a fresh interpreter prints."""
     known = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **environment}
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=known)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=known, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -75,21 +77,30 @@ print(json.dumps([irene.predict(sys.argv[1]).energy_j for _ in range(2)]))
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory of this process is read from /proc")
 def test_the_largest_model_is_quick_and_small() -> None:
-    """Llama-3.1-405B, 1 x 2048: under 1.5 s of processor time (the machine may be busy) and 1 GiB of extra memory."""
+    """Llama-3.1-405B, 1 x 2048: as long as 28 million turns of a loop, and under 1 GiB of extra memory.
+
+    A loop of Python's beside each prediction is what a busy machine slows, too: 13 to 18 million turns were measured.
+    """
     code = """
 import json, time
 import torch, transformers, xgboost, pandas
 import irene, irene.predictor.entry, irene.tracing.tracer
 def peak_bytes():  # not getrusage: a child may inherit its parent's peak
     return 1024 * next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM"))
-before, times_s = peak_bytes(), []
-for _ in range(3):
-    start = time.process_time()
+def turn(turns):
+    start, x = time.process_time(), 0
+    for i in range(turns):
+        x += i * i
+    return time.process_time() - start
+before, turns = peak_bytes(), []
+for _ in range(4):
+    loop_s, start = turn(2_000_000), time.process_time()
     p = irene.predict("meta-llama/Llama-3.1-405B", batch_size=1, seq_len=2048)
-    times_s.append(time.process_time() - start)
-print(json.dumps([min(times_s), peak_bytes() - before, len(p.flat)]))
+    predict_s = time.process_time() - start
+    turns.append(4_000_000 * predict_s / (loop_s + turn(2_000_000)))
+print(json.dumps([min(turns), peak_bytes() - before, len(p.flat)]))
 """
-    best_s, extra_bytes, nodes = run(code)
+    fewest_turns, extra_bytes, nodes = run(code)
     assert nodes > 5000
-    assert best_s < 1.5
+    assert fewest_turns < 28e6
     assert 0 < extra_bytes < 2**30

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from irene.hardware.spec import load_device
+from irene.hardware.devices import load_device
 from irene.model_tree.graph import flatten
-from irene.model_tree.tree import ModelTree, Node, Workload
+from irene.model_tree.tree import ModelTree, Node
+from irene.model_tree.workload import Workload
 from irene.predictor.reuse import MIN_WEIGHT_BYTES, find_cold, find_uses
 from irene.predictor.tree_leaves import tabulate_leaves
 from tests.predictor.made_law import leaf, linear

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from irene.errors import BadInput
-from irene.hardware.spec import load_device
+from irene.hardware.devices import load_device
 from irene.model_tree.serialization import decompress_tree
 from irene.predictor.aggregation import NEUTRAL
-from irene.predictor.expert_loads import RouterLoads
-from irene.predictor.placement import Placement, place_leaves
+from irene.predictor.load_imbalance import RouterLoads
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import TERMS, RuntimeFeatures, RuntimeModel, fit_runtime, watch_run
-from irene.predictor.training_data import gather_wholes
+from irene.predictor.steady_state import Placement, place_leaves
+from irene.predictor.training_data import gather_trees
 from tests.predictor.made_law import grouped, tree_of
 
 SPEC = load_device("h200")
@@ -44,9 +44,9 @@ def test_loads_come_whole_or_not_at_all() -> None:
 
 
 def place(fitted: Predictor, rows: pd.DataFrame) -> Placement:
-    whole = gather_wholes(rows, SPEC)[0]
-    alone = fitted.leaves.predict(whole.leaves.table)
-    return place_leaves(whole.leaves, alone, NEUTRAL, fitted.host, whole.execution, SPEC)
+    tree = gather_trees(rows, SPEC)[0]
+    alone = fitted.leaves.predict(tree.leaves.table)
+    return place_leaves(tree.leaves, alone, NEUTRAL, fitted.host, tree.execution, SPEC)
 
 
 def test_the_measured_time_is_taken_and_shares_stay(fitted: Predictor, rows: pd.DataFrame) -> None:
@@ -126,5 +126,5 @@ def test_idle_experts_are_not_paid_for(shipped: Predictor) -> None:
     tree = tree_of([grouped(8, experts=64)] * 4, "cuda_graph")
     alone = shipped.predict(tree)
     run = RuntimeFeatures(alone.duration_s, CLOCK_HZ)
-    dealt = dataclasses.replace(run, busy_experts_pct=25.0, expert_load_deviation=2.0)
-    assert shipped.predict(tree, dealt).energy_j < 0.75 * shipped.predict(tree, run).energy_j
+    routed = dataclasses.replace(run, busy_experts_pct=25.0, expert_load_deviation=2.0)
+    assert shipped.predict(tree, routed).energy_j < 0.75 * shipped.predict(tree, run).energy_j

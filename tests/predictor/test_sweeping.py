@@ -13,6 +13,8 @@ from transformers import AutoConfig
 
 import irene
 from irene.errors import BadInput, UnknownName
+from irene.predictor import sweeping
+from irene.predictor.predictor import Predictor
 from irene.predictor.sweep_values import Sweep
 from tests.tracing.tiny_models import tiny_config
 
@@ -116,3 +118,22 @@ def test_a_sweep_is_much_faster_than_its_points() -> None:
     start = time.process_time()
     irene.sweep(model, batch_sizes=range(2, 12), seq_lens=range(10, 20))
     assert time.process_time() - start < 30 * point_s
+
+
+def test_points_are_priced_so_many_at_a_time(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config("bert")
+    sizes: dict[str, Any] = {"batch_sizes": range(1, 6), "seq_lens": range(8, 12), "predictor": shipped}
+    whole = irene.sweep(config, **sizes).values
+    asked: list[int] = []
+    price = sweeping._price_points
+
+    def count(fitted: Any, grid: Any, points: slice, *rest: Any) -> Any:
+        asked.append(len(grid.workloads[points]))
+        return price(fitted, grid, points, *rest)
+
+    monkeypatch.setattr(sweeping, "_POINTS_AT_ONCE", 8)
+    monkeypatch.setattr(sweeping, "_price_points", count)
+    parts = irene.sweep(config, **sizes).values
+    assert asked == [8, 8, 4]
+    np.testing.assert_allclose(parts.energy_j, whole.energy_j, rtol=1e-12)
+    assert parts.provenance == whole.provenance

@@ -13,16 +13,19 @@ TIMES = st.floats(0.0, 10.0).map(lambda value: round(value, 3))
 CALLS = st.lists(st.tuples(TIMES, TIMES), min_size=1, max_size=12)
 
 
-def simulate(host_s: list[float], gpu_s: list[float], laps: int = 40) -> tuple[float, list[float]]:
+def simulate(
+    host_s: list[float], gpu_s: list[float], laps: int = 40, waits: list[bool] | None = None
+) -> tuple[float, list[float]]:
     """One queue, event by event: the duration of a late lap, and the wait before each of its kernels."""
     issued, free, lap_end = 0.0, 0.0, 0.0
     for _ in range(laps):
         gaps, lap_start = [], lap_end
-        for host, gpu in zip(host_s, gpu_s, strict=True):
+        for host, gpu, is_waited_for in zip(host_s, gpu_s, waits or [False] * len(host_s), strict=True):
             issued += host
             start = max(issued, free)
             gaps.append(start - free)
             free = start + gpu
+            issued = max(issued, free) if is_waited_for else issued
         lap_end = free
     return lap_end - lap_start, gaps
 
@@ -37,6 +40,18 @@ def test_equals_the_simulation(calls: list[tuple[float, float]]) -> None:
     duration_s, gap_s = simulate(host_s, gpu_s)
     assert timeline.duration_s == pytest.approx(duration_s, abs=1e-6)
     np.testing.assert_allclose(timeline.gap_s, gap_s, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(CALLS, st.lists(st.booleans(), min_size=12, max_size=12))
+def test_values_read_back_empty_the_queue(calls: list[tuple[float, float]], reads: list[bool]) -> None:
+    host_s, gpu_s, waits = [c[0] for c in calls], [c[1] for c in calls], reads[: len(calls)]
+    waits[-1] |= not any(waits)
+    timeline = run_timeline(np.array(host_s), np.array(gpu_s), np.array(waits))
+    duration_s, gap_s = simulate(host_s, gpu_s, waits=waits)
+    assert timeline.duration_s == pytest.approx(duration_s, abs=1e-6)
+    np.testing.assert_allclose(timeline.gap_s, gap_s, atol=1e-6)
+    assert timeline.duration_s >= run_timeline(np.array(host_s), np.array(gpu_s)).duration_s - 1e-9
 
 
 @given(CALLS)

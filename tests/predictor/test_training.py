@@ -15,23 +15,25 @@ import pytest
 
 import irene
 from irene.errors import BadDataset
-from irene.hardware.spec import DeviceSpec, load_device
+from irene.hardware.devices import load_device
+from irene.hardware.spec import DeviceSpec
 from irene.leaves.leaf_model import LeafModel, LeafValues
 from irene.model_tree.serialization import decompress_tree
 from irene.predictor import train, training
 from irene.predictor.aggregation import fit_weights
 from irene.predictor.bundle import save_bundle
-from irene.predictor.expert_loads import RouterLoads
-from irene.predictor.placement import place_leaves
+from irene.predictor.load_imbalance import RouterLoads
+from irene.predictor.pipeline import PricedTable
 from irene.predictor.predictor import Predictor
-from irene.predictor.training import fit, fit_blended_leaves
+from irene.predictor.steady_state import place_leaves
+from irene.predictor.training import fit, fit_leaf_ensembles
 from irene.predictor.training_data import (
     SITE_FOLDS,
-    MeasuredWhole,
+    MeasuredTree,
     PrimitiveData,
     family_fold,
     gather_primitives,
-    gather_wholes,
+    gather_trees,
     site_folds,
 )
 from irene.primitives.sites import site_of_call
@@ -63,7 +65,7 @@ def test_it_learns_the_points(fitted: Predictor) -> None:
     assert ((estimates.low_j < law_j) & (law_j < estimates.high_j)).mean() > 0.9
 
 
-def test_it_learns_the_host_and_the_wholes(fitted: Predictor, rows: pd.DataFrame) -> None:
+def test_it_learns_the_host_and_the_trees(fitted: Predictor, rows: pd.DataFrame) -> None:
     assert fitted.host.factor == pytest.approx(made_law.HOST_FACTOR, rel=0.01)
     for row in rows[rows["level"] == "model"].itertuples():
         prediction = fitted.predict(decompress_tree(str(row.tree)))
@@ -78,17 +80,17 @@ def test_weights_carry_what_a_model_costs_more(fitted: Predictor) -> None:
     assert above == pytest.approx(made_law.EAGER_ENERGY, abs=0.04)
 
 
-def test_the_calibrated_whole_is_the_predicted_whole(fitted: Predictor, rows: pd.DataFrame) -> None:
+def test_the_calibrated_pass_is_the_predicted_pass(fitted: Predictor, rows: pd.DataFrame) -> None:
     """The account that training calibrates on has, with the same leaves and weights, the root's very energy."""
-    (whole, *_), tree = gather_wholes(rows, SPEC), rows[rows["case"] == "bert-4096|cuda_graph"]["tree"].iloc[0]
-    alone = fitted.leaves.predict(whole.leaves.table)
-    placed = place_leaves(whole.leaves, alone, fitted.weights, fitted.host, whole.execution, SPEC)
-    assert (whole.execution, whole.family) == ("cuda_graph", "bert")
-    assert fitted.predict(decompress_tree(tree)).energy_j == pytest.approx(placed.energy_j.sum(), rel=1e-12)
+    (measured, *_), text = gather_trees(rows, SPEC), rows[rows["case"] == "bert-4096|cuda_graph"]["tree"].iloc[0]
+    alone = fitted.leaves.predict(measured.leaves.table)
+    placed = place_leaves(measured.leaves, alone, fitted.weights, fitted.host, measured.execution, SPEC)
+    assert (measured.execution, measured.family) == ("cuda_graph", "bert")
+    assert fitted.predict(decompress_tree(text)).energy_j == pytest.approx(placed.energy_j.sum(), rel=1e-12)
     asked = LeafValues(alone.duration_s, np.full(len(alone.power_w), 1000.0), alone.slowing)
-    capped = place_leaves(whole.leaves, asked, fit_weights([], 120.0), fitted.host, "cuda_graph", SPEC)
+    capped = place_leaves(measured.leaves, asked, fit_weights([], 120.0), fitted.host, "cuda_graph", SPEC)
     assert capped.energy_j.sum() / capped.duration_s.sum() == pytest.approx(SPEC.power_cap_w)
-    assert capped.energy_j.sum() == pytest.approx(asked.energy_j[whole.leaves.row_of_leaf].sum())
+    assert capped.energy_j.sum() == pytest.approx(asked.energy_j[measured.leaves.row_of_leaf].sum())
 
 
 def test_the_same_rows_give_the_same_bytes_in_any_order(fitted: Predictor, rows: pd.DataFrame, tmp_path: Path) -> None:
@@ -185,10 +187,10 @@ def test_everything_above_stands_on_the_leaves_that_are_given(fitted: Predictor,
 
     def halved(data: PrimitiveData, spec: DeviceSpec, seed: int) -> LeafModel:
         asked.append(len(data.timed.calls))
-        return fit_blended_leaves(replace(data, timed_s=data.timed_s / 2), spec, seed)
+        return fit_leaf_ensembles(replace(data, timed_s=data.timed_s / 2), spec, seed)
 
     given = fit(rows, fit_leaves=halved)
-    table = gather_wholes(rows, SPEC)[0].leaves.table
+    table = gather_trees(rows, SPEC)[0].leaves.table
     np.testing.assert_allclose(given.leaves.predict_burst_s(table), fitted.leaves.predict_burst_s(table) / 2, rtol=1e-3)
     assert np.mean(given.weights.duration) != pytest.approx(np.mean(fitted.weights.duration))
     assert len(asked) <= 6 and max(asked) == 80
@@ -197,27 +199,27 @@ def test_everything_above_stands_on_the_leaves_that_are_given(fitted: Predictor,
     assert len(asked) == SITE_FOLDS + 1  # nothing to judge by families
 
 
-def test_wholes_teach_as_they_ran_and_are_predicted_without_knowing_it(
+def test_trees_teach_as_they_ran_and_are_predicted_without_knowing_it(
     rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights and terms learn from a mixture whose idle experts are left out; its interval knows nothing of them."""
-    dealt = dataclasses.replace(
+    routed = dataclasses.replace(
         made_law.whole_row([made_law.grouped(8, experts=64)] * 4, "mixtral", "experts", "cuda_graph"),
         busy_experts_pct=25.0, expert_load_deviation=2.0,
     )  # fmt: skip
-    both = pd.concat([rows, pd.DataFrame([dealt.to_dict()])], ignore_index=True)
+    both = pd.concat([rows, pd.DataFrame([routed.to_dict()])], ignore_index=True)
     both.attrs |= rows.attrs
-    at = [whole.family for whole in gather_wholes(both, SPEC)].index("mixtral")
+    at = [tree.family for tree in gather_trees(both, SPEC)].index("mixtral")
     seen: dict[str, list[float]] = {"taught": [], "placed": []}
     teach, place = training._aggregation_cases, training._place_held_out
 
-    def listen(wholes: list[MeasuredWhole], alone: list[LeafValues], *more: Any) -> Any:
-        seen["taught"].append(alone[at].duration_s.sum())
-        return teach(wholes, alone, *more)
+    def listen(trees: list[MeasuredTree], priced: list[PricedTable], *more: Any) -> Any:
+        seen["taught"].append(priced[at].alone.duration_s.sum())
+        return teach(trees, priced, *more)
 
-    def listen_too(wholes: list[MeasuredWhole], alone: list[LeafValues], *more: Any) -> Any:
-        seen["placed"].append(alone[at].duration_s.sum())
-        return place(wholes, alone, *more)
+    def listen_too(trees: list[MeasuredTree], priced: list[PricedTable], *more: Any) -> Any:
+        seen["placed"].append(priced[at].alone.duration_s.sum())
+        return place(trees, priced, *more)
 
     monkeypatch.setattr(training, "_aggregation_cases", listen)
     monkeypatch.setattr(training, "_place_held_out", listen_too)
@@ -234,6 +236,6 @@ def test_a_case_has_one_way_of_dealing(rows: pd.DataFrame) -> None:
     frame = pd.DataFrame(
         [dataclasses.replace(row, collection=str(at), **loads).to_dict() for at, loads in enumerate(noted)]
     )
-    assert [whole.loads for whole in gather_wholes(frame, SPEC)] == [RouterLoads(0.3, 2.5)] * 3
+    assert [tree.loads for tree in gather_trees(frame, SPEC)] == [RouterLoads(0.3, 2.5)] * 3
     half = frame.assign(expert_load_deviation=np.nan)
-    assert [whole.loads for whole in gather_wholes(half, SPEC)] == [RouterLoads()] * 3
+    assert [tree.loads for tree in gather_trees(half, SPEC)] == [RouterLoads()] * 3

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
 from irene.primitives import FEATURE_DOCS, KINDS, Call, attention_backend, feature_matrix, feature_names, features_of
+from irene.primitives.chip import ATTENTION_BACKENDS, Chip
 from irene.primitives.features import TILES
 
+CHIP = Chip(132, 2048, ATTENTION_BACKENDS)
 SDPA = "aten.scaled_dot_product_attention.default"
 
 
@@ -39,6 +42,7 @@ def calls(spec, linear):
         Call("aten.transpose.int", (x, 0, 1), (), (x,), True),
         Call("aten.item.default", (scalar,)),
         Call("mylib.scan.default", (x,), (), (x,)),
+        Call("collective.all_gather.default", (x, 2), (), (spec(8, 100),)),
     ]
 
 
@@ -50,7 +54,7 @@ def test_names_are_documented_and_values_finite(calls):
     from irene.primitives import kind_of
 
     for call in calls:
-        features = features_of(call)
+        features = features_of(call, CHIP)
         assert tuple(features) == feature_names(kind_of(call)), call.op
         assert all(math.isfinite(v) and isinstance(v, float) for v in features.values()), call.op
     assert {kind_of(call) for call in calls} == set(KINDS)
@@ -58,22 +62,22 @@ def test_names_are_documented_and_values_finite(calls):
 
 
 def test_a_call_without_any_tensor_still_has_features():
-    assert len(features_of(Call("aten.size.default", ()))) == len(feature_names("view"))
+    assert len(features_of(Call("aten.size.default", ()), CHIP)) == len(feature_names("view"))
 
 
 def test_linear_sizes_and_waves(linear):
-    f = features_of(linear(1024, 768, 3072))
+    f = features_of(linear(1024, 768, 3072), CHIP)
     assert (f["log2_m"], f["log2_n"], f["log2_k"]) == (10.0, math.log2(3072), math.log2(768))
     assert f["b_k_contiguous"] == 1 and f["has_bias"] == 0 and f["is_aligned"] == 1 and f["dtype_bytes"] == 2
     tiles = 8 * 24  # of 128 x 128: two waves over 132 SMs
     assert f["wave_efficiency_128x128"] == tiles / 264
     assert f["tile_efficiency_128x128"] == 1
     assert f["log2_k_steps"] == math.log2(12)
-    assert features_of(linear(1024, 768, 3072), sm_count=192)["wave_efficiency_128x128"] == 1
+    assert features_of(linear(1024, 768, 3072), replace(CHIP, sm_count=192))["wave_efficiency_128x128"] == 1
 
 
 def test_padding_and_alignment(linear):
-    f = features_of(linear(1, 768, 50257))
+    f = features_of(linear(1, 768, 50257), CHIP)
     assert f["tile_efficiency_64x64"] == pytest.approx(50257 / (64 * 786 * 64))
     assert f["log2_align_n"] == 0 and f["is_aligned"] == 0 and f["log2_align_k"] == 6
     assert 0 < f["best_tile_efficiency"] <= 1
@@ -82,7 +86,7 @@ def test_padding_and_alignment(linear):
 
 def test_attention_features(spec):
     q, kv = spec(2, 8, 512, 128), spec(2, 2, 512, 128)
-    f = features_of(Call(SDPA, (q, kv, kv, None, 0.0, True), (("enable_gqa", True),), (q,)))
+    f = features_of(Call(SDPA, (q, kv, kv, None, 0.0, True), (("enable_gqa", True),), (q,)), CHIP)
     assert (f["is_causal"], f["has_mask"], f["is_cudnn"], f["log2_group"]) == (1, 0, 1, 2)
     assert f["wave_efficiency"] == 64 / 132
     assert f["log2_flop"] > f["log2_executed_flop"] > f["log2_flop"] - 1
@@ -99,6 +103,11 @@ def test_attention_features(spec):
         ("float32", False, 8, 64, "efficient"),
         ("float32", False, 8, 66, "math"),
         ("bfloat16", False, 8, 512, "efficient"),
+        ("bfloat16", True, 8, 256, "cudnn"),
+        ("bfloat16", False, 8, 256, "cudnn"),
+        ("bfloat16", True, 8, 264, "efficient"),
+        ("bfloat16", False, 8, 250, "flash"),
+        ("bfloat16", False, 8, 258, "math"),
         ("float64", False, 8, 64, "math"),
     ],
 )
@@ -110,28 +119,28 @@ def test_attention_backend(spec, dtype, masked, kv_heads, size, backend):
 
 def test_vector_features_see_layout(spec):
     x = spec(64, 128)
-    f = features_of(Call("aten.add.Tensor", (x, x), (), (x,)))
+    f = features_of(Call("aten.add.Tensor", (x, x), (), (x,)), CHIP)
     assert (f["is_vectorisable"], f["any_strided"], f["is_broadcast"], f["is_mixed_dtype"]) == (1, 0, 0, 0)
     strided = type(x)((64, 128), (1, 64), "bfloat16")
-    f = features_of(Call("aten.contiguous.default", (strided,), (), (x,)))
+    f = features_of(Call("aten.contiguous.default", (strided,), (), (x,)), CHIP)
     assert (f["is_vectorisable"], f["any_strided"]) == (0, 1)
-    f = features_of(Call("aten.mul.Tensor", (x, spec(1, 128, dtype="float32")), (), (x,)))
+    f = features_of(Call("aten.mul.Tensor", (x, spec(1, 128, dtype="float32")), (), (x,)), CHIP)
     assert (f["is_broadcast"], f["is_mixed_dtype"]) == (1, 1)
-    f = features_of(Call("aten.softmax.int", (spec(8, 12, 128, 256), -1), (), (spec(8, 12, 128, 256),)))
+    f = features_of(Call("aten.softmax.int", (spec(8, 12, 128, 256), -1), (), (spec(8, 12, 128, 256),)), CHIP)
     assert (f["log2_width"], f["log2_rows"]) == (8.0, math.log2(8 * 12 * 128))
-    f = features_of(Call("aten.mean.dim", (spec(8, 12, 256), (1, 2)), (), (spec(8),)))
+    f = features_of(Call("aten.mean.dim", (spec(8, 12, 256), (1, 2)), (), (spec(8),)), CHIP)
     assert (f["log2_width"], f["log2_rows"]) == (math.log2(12 * 256), 3.0)
 
 
 def test_matrix_has_one_row_a_call(linear):
-    matrix = feature_matrix([linear(8, 64, 32), linear(16, 64, 32)], "gemm")
+    matrix = feature_matrix([linear(8, 64, 32), linear(16, 64, 32)], "gemm", CHIP)
     assert matrix.shape == (2, len(feature_names("gemm")))
-    assert feature_matrix([], "gemm").shape == (0, len(feature_names("gemm")))
+    assert feature_matrix([], "gemm", CHIP).shape == (0, len(feature_names("gemm")))
 
 
 def test_features_are_fast(linear):
     many = [linear(8 * i, 64, 32) for i in range(1, 400)]
-    feature_matrix(many, "gemm")  # counts are remembered; shapes are new to nobody now
+    feature_matrix(many, "gemm", CHIP)  # counts are remembered; shapes are new to nobody now
     start = time.process_time()
-    feature_matrix(many, "gemm")
+    feature_matrix(many, "gemm", CHIP)
     assert (time.process_time() - start) / len(many) < 5e-4  # 50 us on a quiet machine, with room for a busy one

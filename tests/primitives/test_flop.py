@@ -75,6 +75,28 @@ def test_matrix_products_are_counted_as_torch_counts_them(name, counted):
         assert count_flop(call) == expected
 
 
+def test_bilinear_has_two_contractions(counted):
+    call, expected = counted("aten.bilinear.default", rand(2, 7, 3), rand(2, 7, 4), rand(5, 3, 4), None)
+    assert count_matmul_flop(call) == 2 * 14 * (3 * 4 * 5 + 4 * 5)
+    assert expected <= count_matmul_flop(call)  # torch's counter knows none of it
+
+
+def test_complex_products_are_four_real_ones(counted):
+    """Torch's counter takes a complex product for one real one."""
+    a, b = torch.rand(4, 8, dtype=torch.complex64), torch.rand(8, 5, dtype=torch.complex64)
+    for op, args in (("aten.mm.default", (a, b)), ("aten.einsum.default", ("ij,jk->ik", [a, b]))):
+        call, as_one = counted(op, *args)
+        assert count_flop(call) == 4 * as_one == 8 * 4 * 8 * 5
+    product, _ = counted("aten.mul.Tensor", a, a)
+    total, _ = counted("aten.add.Tensor", a, a)
+    assert (count_flop(product), count_flop(total)) == (6 * 32, 2 * 32)
+
+
+def test_bags_of_rows_are_summed(counted):
+    call, _ = counted("aten.embedding_bag.default", rand(10, 4), torch.zeros(6, dtype=torch.long), torch.tensor([0, 3]))
+    assert count_flop(call) == 6 * 4
+
+
 def test_grouped_query_attention_repeats_keys(counted):
     call, expected = counted(SDPA, rand(2, 8, 6, 4), rand(2, 2, 10, 4), rand(2, 2, 10, 4), enable_gqa=True)
     assert count_matmul_flop(call) == expected > 0

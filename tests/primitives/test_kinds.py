@@ -47,10 +47,14 @@ def test_what_models_call_is_known(op):
     assert is_known(Call(f"aten.{op}", ()))
 
 
+# Gone from torch 2.14; trees that an older one traced have them.
+GONE = {"cholesky", "qr"}
+
+
 def test_every_name_in_the_table_is_an_operator_of_torch():
     names = {name.split("::")[1].split(".")[0] for name in torch._C._dispatch_get_all_op_names() if "aten::" in name}
     listed = {key.removeprefix("aten.") for key in _TABLE if key.startswith("aten.")}
-    assert {name for name in listed if name not in names and f"{name}_" not in names} == set()
+    assert {name for name in listed if name not in names and f"{name}_" not in names} <= GONE < listed
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,7 @@ def test_outputs_without_elements_launch_nothing(op, spec):
 
 def test_an_unknown_operator_is_flagged_and_never_free():
     x = TensorSpec((1000,), (1,), "float32")
-    call = Call("mylib.scan.default", (x, x), (), (x,))
+    call = Call("elsewhere.scan.default", (x, x), (), (x,))
     assert not is_known(call)
     assert count_flop(call) == 1000
     assert count_traffic_bytes(call) == 3 * 4000

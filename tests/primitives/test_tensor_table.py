@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from irene.primitives import features_of
 from irene.primitives.call import Call, TensorSpec
+from irene.primitives.chip import ATTENTION_BACKENDS, Chip
 from irene.primitives.features import feature_matrix
 from irene.primitives.loops import nest_loops
 from irene.primitives.tensor_table import tabulate_tensors
-from irene.primitives.vector_features import tabulate_passes
+from irene.primitives.vector_features import largest_of, tabulate_passes
 
+CHIP = Chip(132, 2048, ATTENTION_BACKENDS)
+SCALAR = TensorSpec((), (), "float32")
 ADD, FILL, SPLIT = "aten.add.Tensor", "aten.zeros.default", "aten.aminmax.default"
 
 
@@ -44,8 +47,9 @@ def transposed(tensor: TensorSpec) -> TensorSpec:
 @given(st.lists(calls(), max_size=5))
 def test_a_table_says_what_its_tensors_say(given_calls: list[Call]) -> None:
     table = tabulate_tensors(given_calls)
-    assert len(table.specs) == 1 + sum(len(call.tensors) + len(call.outputs) for call in given_calls)
-    for row, spec in enumerate(table.specs):
+    specs = [tensor for call in given_calls for tensor in (*call.tensors, *call.outputs)]
+    assert table.scalar == len(specs)
+    for row, spec in enumerate([*specs, SCALAR]):
         assert table.numel[row] == spec.numel and table.bytes[row] == spec.bytes
         assert table.is_contiguous[row] == spec.is_contiguous
         assert table.has_zero_stride[row] == (0 in spec.stride)
@@ -56,22 +60,22 @@ def test_a_table_says_what_its_tensors_say(given_calls: list[Call]) -> None:
 
 @given(st.lists(calls(), min_size=1, max_size=5))
 def test_the_largest_operand_is_found(given_calls: list[Call]) -> None:
-    passes = tabulate_passes(tuple(given_calls))
+    passes = tabulate_passes(given_calls)
+    specs = [*(tensor for call in given_calls for tensor in (*call.tensors, *call.outputs)), SCALAR]
     for number, call in enumerate(given_calls):
-        found = passes.tensors.specs[passes.largest[number]]
-        scalar = TensorSpec((), (), "float32")
-        assert found == max(call.tensors or call.outputs, key=lambda t: t.numel, default=found)
+        found = specs[passes.largest[number]]
+        assert found == max(call.tensors or call.outputs, key=lambda t: t.numel, default=found) == largest_of(call)
         assert passes.numel_out[number] == sum(t.numel for t in call.outputs)
-        assert call.tensors or call.outputs or found == scalar
+        assert call.tensors or call.outputs or found == SCALAR
 
 
 @given(st.lists(calls(), min_size=1, max_size=5))
 def test_calls_together_have_the_features_of_each_alone(given_calls: list[Call]) -> None:
-    together = feature_matrix(given_calls, "elementwise")
+    together = feature_matrix(given_calls, "elementwise", CHIP)
     for row, call in zip(together, given_calls, strict=True):
         assert np.isfinite(row).all()
         if 0 not in [t.numel for t in call.outputs]:  # nothing is launched for an empty output: another kind
-            np.testing.assert_array_equal(row, list(features_of(call).values()))
+            np.testing.assert_array_equal(row, list(features_of(call, CHIP).values()))
 
 
 def loops_of(*operands: TensorSpec) -> list[tuple[int, tuple[int, ...]]]:

@@ -1,79 +1,36 @@
-"""The report in a real browser without a network: it opens quickly, zooms on a click, finds layers, fetches nothing."""
+"""The report in a real browser without a network: it opens quickly, zooms, links, saves, prints, fetches nothing."""
 
 from __future__ import annotations
 
-import os
+import csv
+import io
+import json
 import shutil
-import time
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
 import irene
 from irene.predictor.prediction import Prediction
 from irene.reporting.report_page import render_report
+from tests.browsing import DESKTOP, PHONE, Opened, launched
 
 pytestmark = pytest.mark.browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-MOST_S, MOST_BYTES = 3.0, 7e6
+MOST_S, MOST_BYTES = 3.0, 2e6
+FIGURES = ("compare-bars", "icicle", "layer-bars", "kind-bars", "roofline-plot")
+COMPUTE = (0, 68, 136)
+"""The colour of arithmetic on paper, in every figure but the roofline."""
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """The Chromium of this machine; nothing is downloaded."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install '.[browser]'")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # root has no sandbox
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=found, args=sandbox)
+    with launched() as started:
         yield started
-        started.close()
-
-
-class Opened:
-    """A report in a tab that has no network, and everything that went wrong in it."""
-
-    def __init__(self, browser: Any, path: Path, viewport: dict[str, int]) -> None:
-        context = browser.new_context(viewport=viewport, offline=True, has_touch=viewport is PHONE)
-        self.page = context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        clock = context.new_cdp_session(self.page)
-        clock.send("Performance.enable", {"timeDomain": "threadTicks"})
-        start = time.perf_counter()
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector("#icicle g.slice path")
-        self.opened_s = time.perf_counter() - start
-        metrics = {metric["name"]: metric["value"] for metric in clock.send("Performance.getMetrics")["metrics"]}
-        self.cpu_s = float(metrics["TaskDuration"])  # of the page's main thread
-
-    def labels(self) -> list[str]:
-        """First lines of the icicle's boxes, the bar of ancestors left out."""
-        boxes = self.page.locator("#icicle g.slice:not(.pathbar) text").all_text_contents()
-        return [text for text in boxes if text]
-
-    def detail(self) -> str:
-        return str(self.page.inner_text("#detail h3"))
-
-    def see_everything(self) -> None:
-        """Scroll through the page, so that every figure is drawn."""
-        for figure in self.page.locator(".figure").all():
-            figure.scroll_into_view_if_needed()
-            figure.locator(".main-svg").first.wait_for()
-
-    def close(self, path: Path) -> None:
-        assert self.complaints == []
-        assert self.requests == [path.as_uri()]
-        self.page.context.close()
 
 
 @pytest.fixture(scope="module")
@@ -83,97 +40,200 @@ def report(tmp_path_factory: pytest.TempPathFactory, bert: Prediction, captured:
     return path
 
 
+def open_report(browser: Any, path: Path, viewport: dict[str, int], link: str = "", **options: Any) -> Opened:
+    return Opened(browser, path.as_uri() + link, viewport, shows="#icicle .box", **options)
+
+
+def close_report(opened: Opened) -> None:
+    assert len(opened.requests) == 1  # the file itself
+    opened.close()
+
+
+def detail(opened: Opened) -> str:
+    return str(opened.page.inner_text("#detail h3"))
+
+
+def labels(opened: Opened) -> list[str]:
+    return list(opened.page.locator("#icicle .box text:not(.soft)").all_text_contents())
+
+
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_figure_is_drawn_and_nothing_is_wider_than_the_screen(
     browser: Any, report: Path, viewport: dict[str, int]
 ) -> None:
-    opened = Opened(browser, report, viewport)
-    opened.see_everything()
-    assert opened.page.locator(".figure").count() == 5
-    assert opened.page.locator("#layer-bars g.point path").count() >= 14
-    assert opened.page.locator("#roofline-plot g.points path").count() >= 5
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-    opened.close(report)
+    opened = open_report(browser, report, viewport)
+    page = opened.page
+    assert [figure.get_attribute("id") for figure in page.locator(".figure").all()] == list(FIGURES)
+    assert page.locator("#layer-bars .bar").count() == 14  # embeddings, twelve layers, pooler
+    assert page.locator("#roofline-plot .point").count() >= 5
+    assert page.locator("#kind-bars .bar-row").count() >= 5
+    assert page.locator("#compare-bars .bar-row").count() == 2
+    assert opened.width_px() <= viewport["width"]
+    for figure in FIGURES:
+        inner = page.evaluate(f"document.getElementById('{figure}').scrollWidth")
+        assert 0 < inner <= page.locator(f"#{figure}").bounding_box()["width"] + 1, figure
+    close_report(opened)
+
+
+def test_bars_of_layers_are_as_tall_as_their_joules(browser: Any, report: Path, bert: Prediction) -> None:
+    opened = open_report(browser, report, DESKTOP)
+    heights = opened.page.eval_on_selector_all(
+        "#layer-bars .bar", "bars => bars.map(bar => [...bar.querySelectorAll('rect:not(.catch)')]"
+        ".reduce((sum, rect) => sum + Number(rect.getAttribute('height')), 0))",
+    )  # fmt: skip
+    layer_j = float(bert.node("encoder.layer.3").energy_j)
+    pooler_j = float(bert.node("pooler").energy_j)
+    assert heights[-1] / heights[4] == pytest.approx(pooler_j / layer_j, rel=1e-3)
+    close_report(opened)
 
 
 def test_a_click_zooms_into_the_icicle_and_back(browser: Any, report: Path) -> None:
-    opened = Opened(browser, report, DESKTOP)
+    opened = open_report(browser, report, DESKTOP)
     page = opened.page
-    assert opened.detail() == "BertModel"
-    before = opened.labels()
-    assert any(text.startswith("BertModel") for text in before)
-    page.locator("#icicle g.slice", has_text="attention").first.click()
-    page.wait_for_selector("#icicle g.pathbar")
-    page.wait_for_function("document.querySelector('#detail h3').innerText === 'attention'")
-    page.wait_for_timeout(1000)  # the animation
-    after = opened.labels()
-    assert any(text.startswith("query") for text in after)
-    assert not any(text.startswith("BertModel") for text in after)
-    page.locator("#icicle g.pathbar", has_text="BertModel").first.click()
-    page.wait_for_function("document.querySelector('#detail h3').innerText === 'BertModel'")
-    page.wait_for_timeout(1000)
-    assert opened.labels() == before
-    opened.close(report)
+    assert detail(opened) == "BertModel"
+    before = labels(opened)
+    assert before[0] == "BertModel"
+    page.locator("#icicle .box", has_text="attention").first.click()
+    assert detail(opened) == "attention"
+    assert "query" in labels(opened) and "BertModel" not in labels(opened)
+    page.locator("#path-bar button", has_text="BertModel").click()
+    assert detail(opened) == "BertModel"
+    assert labels(opened) == before
+    page.locator("#icicle .box", has_text="attention").first.press("Enter")  # by keyboard, too
+    assert detail(opened) == "attention"
+    close_report(opened)
 
 
 def test_search_finds_one_layer_of_twelve(browser: Any, report: Path) -> None:
-    opened = Opened(browser, report, DESKTOP)
+    opened = open_report(browser, report, DESKTOP)
     page = opened.page
     page.fill("#search", "layer.7.attention.self.query")
     first = page.locator("#hits li").first
     assert first.inner_text().startswith("encoder.layer.0-11.attention.self.query")
     page.press("#search", "Enter")
-    page.wait_for_function("document.querySelector('#detail h3').innerText === 'query'")
-    page.wait_for_timeout(500)
-    strokes = page.eval_on_selector_all(
-        "#icicle g.slice:not(.pathbar) path", "paths => paths.map(path => getComputedStyle(path).stroke)"
-    )
-    assert strokes.count("rgb(0, 0, 0)") == 1  # the frame around what was found
+    assert detail(opened) == "query"
+    assert page.locator("#icicle .chosen").count() == 1  # the frame around what was found
     page.fill("#search", "layer.3.output.LayerNorm")  # from one zoomed place to another
     page.press("#search", "Enter")
-    page.wait_for_function("document.querySelector('#detail h3').innerText === 'LayerNorm'")
-    page.wait_for_timeout(1000)
+    assert detail(opened) == "LayerNorm"
     page.fill("#search", "layer.12")  # BERT has layers 0 to 11
     assert page.locator("#hits").inner_text() == "Nothing by that name."
-    opened.close(report)
+    close_report(opened)
 
 
 def test_a_bar_leads_to_its_box_and_a_tab_to_its_model(browser: Any, report: Path) -> None:
-    opened = Opened(browser, report, DESKTOP)
+    opened = open_report(browser, report, DESKTOP)
     page = opened.page
-    page.locator("#layer-bars").scroll_into_view_if_needed()
-    page.wait_for_selector("#layer-bars g.point path")
-    page.locator("#layer-bars g.trace").first.locator("path").nth(4).hover(force=True)
-    page.mouse.down()
-    page.mouse.up()
-    page.wait_for_function("document.querySelector('#detail h3').innerText.startsWith('layer.0-11')")
+    page.locator("#layer-bars .bar").nth(4).click()
+    assert detail(opened).startswith("layer.0-11")
     page.get_by_role("tab", name="graph").click()
     assert page.locator(".hero-card:visible").count() == 1
     assert "cuda_graph" in page.locator(".hero-card:visible").inner_text()
-    assert opened.detail() == "BertModel"
-    opened.close(report)
+    assert detail(opened) == "BertModel"
+    close_report(opened)
 
 
-def test_words_explain_themselves(browser: Any, report: Path) -> None:
-    opened = Opened(browser, report, PHONE)
-    term = opened.page.locator(".hero-card .legend .term", has_text="launch gap").first
-    term.tap()
+def test_a_link_leads_to_a_part_of_a_model(browser: Any, report: Path) -> None:
+    opened = open_report(browser, report, DESKTOP)
+    page = opened.page
+    page.get_by_role("tab", name="graph").click()
+    page.fill("#search", "layer.7.attention.self.query")
+    page.press("#search", "Enter")
+    link = page.evaluate("location.hash")
+    assert parse_qs(link[1:]) == {"part": ["encoder.layer.0-11.attention.self.query"], "model": ["graph"]}
+    assert page.locator("#detail a").get_attribute("href") == link
+    close_report(opened)
+    for address, name in ((link, "query"), ("#part=layer.7.output.LayerNorm&model=graph", "LayerNorm")):
+        again = open_report(browser, report, DESKTOP, address)
+        assert detail(again) == name
+        assert "cuda_graph" in again.page.locator(".hero-card:visible").inner_text()
+        assert again.page.locator("#where").evaluate("card => Math.abs(card.getBoundingClientRect().top) < 100")
+        close_report(again)
+    nowhere = open_report(browser, report, DESKTOP, "#part=no.such.part")
+    assert detail(nowhere) == "BertModel"
+    close_report(nowhere)
+
+
+def test_data_can_be_taken_away(browser: Any, report: Path, bert: Prediction, captured: Prediction) -> None:
+    opened = open_report(browser, report, DESKTOP)
+    page = opened.page
+    with page.expect_download() as saved:
+        page.click("#save-csv")
+    assert saved.value.suggested_filename == "irene.csv"
+    rows = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text("utf-8"))))
+    wholes = {row["model"]: float(row["energy_j"]) for row in rows if row["path"] == ""}
+    assert wholes == pytest.approx({"eager": bert.energy_j, "graph": captured.energy_j}, rel=1e-6)
+    with page.expect_download() as saved:
+        page.click("#save-json")
+    models = json.loads(Path(saved.value.path()).read_text("utf-8"))["models"]
+    assert [model["name"] for model in models] == ["eager", "graph"]
+    close_report(opened)
+
+
+def test_words_and_bars_explain_themselves(browser: Any, report: Path) -> None:
+    opened = open_report(browser, report, PHONE)
+    opened.page.locator(".hero-card .legend .term", has_text="launch gap").first.tap()
     assert "waits for the host" in opened.page.inner_text("#tip")
-    opened.close(report)
+    opened.page.locator("#layer-bars .bar").nth(4).hover()
+    assert "90 % interval" in opened.page.inner_text("#tip")
+    close_report(opened)
 
 
+def test_dark_mode_is_dark_and_readable(browser: Any, report: Path) -> None:
+    """Ink against paper, as WCAG counts contrast: 7 is its strictest line."""
+    contrast = """() => {
+      const channels = (color) => color.match(/[\\d.]+/g).slice(0, 3).map((c) => c / 255)
+        .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+      const light = (color) => { const [r, g, b] = channels(color); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+      const style = getComputedStyle(document.querySelector('.card'));
+      return [light(style.backgroundColor), light(getComputedStyle(document.querySelector('#icicle text')).fill)];
+    }"""
+    for scheme in ("dark", "light"):
+        opened = open_report(browser, report, DESKTOP, color_scheme=scheme)
+        paper, ink = opened.page.evaluate(contrast)
+        assert (paper < ink) is (scheme == "dark")
+        low, high = sorted((paper, ink))
+        assert (high + 0.05) / (low + 0.05) > 7
+        close_report(opened)
+
+
+def test_paper_has_every_figure_and_every_model(browser: Any, report: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    opened = open_report(browser, report, DESKTOP, color_scheme="dark")
+    page = opened.page
+    page.emulate_media(media="print")
+    assert page.locator(".hero-card:visible").count() == 2
+    for figure in FIGURES:
+        page.locator(f"#{figure}").screenshot(path=tmp_path / "figure.png")
+        picture = Image.open(tmp_path / "figure.png").convert("RGB")
+        colors = picture.getcolors(2**24) or []
+        assert figure == "icicle" or max(colors)[1] == (255, 255, 255), figure  # the paper
+        assert len(colors) > 20, figure
+        assert figure in ("icicle", "roofline-plot") or COMPUTE in {color for _, color in colors}, figure
+    paper = tmp_path / "report.pdf"
+    page.pdf(path=paper, format="A4")
+    close_report(opened)
+    if shutil.which("pdftotext") is None:
+        pytest.skip("what is on the paper is read by pdftotext: apt-get install poppler-utils")
+    words = subprocess.run(["pdftotext", "-layout", paper, "-"], capture_output=True, text=True, check=True).stdout
+    for text in ("intermediate", "matrix products", "arithmetic intensity", "1 PFLOP/s", "cuda_graph"):
+        assert text in words
+
+
+@pytest.mark.filterwarnings("ignore:.*do not fit:UserWarning")  # 808 GB of weights
 def test_llama_405b_opens_in_three_seconds(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "llama.html"
     prediction = irene.predict("meta-llama/Llama-3.1-405B", seq_len=2048)
     path.write_text(render_report({"Llama-3.1-405B": prediction}), encoding="utf-8")
     assert path.stat().st_size < MOST_BYTES
     opened_s, cpu_s = [], []
-    for _ in range(5):
-        opened = Opened(browser, path, DESKTOP)
-        opened.close(path)
+    for _ in range(3):
+        opened = open_report(browser, path, DESKTOP)
+        close_report(opened)
         opened_s.append(opened.opened_s)
         cpu_s.append(opened.cpu_s)
         if opened.opened_s < MOST_S:
             return
     # Where other processes want every core too, the page is judged by its own processor time.
-    assert min(cpu_s) < MOST_S and min(opened_s) < 3 * MOST_S, (opened_s, cpu_s)
+    assert min(cpu_s) < MOST_S, (opened_s, cpu_s)

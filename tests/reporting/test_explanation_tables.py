@@ -10,6 +10,7 @@ import pytest
 from irene.explanation.comparing import compare
 from irene.explanation.explaining import explain_prediction
 from irene.predictor.prediction import Prediction
+from irene.reporting.comparison_markdown import comparison_to_markdown
 from irene.reporting.comparison_table import comparison_table, contribution_rows, fold_contributions
 from irene.reporting.explanation_table import explanation_table, portion_rows
 from irene.reporting.rendering import render
@@ -17,38 +18,40 @@ from irene.reporting.rendering import render
 EXPLAINED = """\
 tiny: batch 2, 4 tokens, bfloat16, base, eager on h200
 energy     113 J   90 % interval 90.4 J to 147 J
-time       113 ms, 1 kW
-bound      host_bound: waits for the host 100% of the time
+time       113 ms, 700 W
+bound      host bound: waits for the host 100% of the time
 goes to    compute 50.0%, memory 25.0%, static 12.5%, launch gap 12.5%
 ridge      206 FLOP/B in bfloat16; the model does 10
 predictor  test 1
+note       by hand
 
 Nodes at depth 1, most energy first
 where                  energy   share         each   power   FLOP/B   bound   why
 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-shared@0-2               66 J   58.4%     3 x 22 J    1 kW       10    host   waits for the host 100% of the time
-linear#0-1               33 J   29.2%   2 x 16.5 J    1 kW       10    host   waits for the host 100% of the time
-layers.0-1               14 J   12.4%      2 x 7 J    1 kW       10    host   waits for the host 100% of the time
+shared@0-2               66 J   58.4%     3 x 22 J   700 W       10    host   waits for the host 100% of the time
+linear#0-1               33 J   29.2%   2 x 16.5 J   700 W       10    host   waits for the host 100% of the time
+layers.0-1               14 J   12.4%      2 x 7 J   700 W       10    host   waits for the host 100% of the time
 (1 others)                0 J    0.0%
 
 Layers
 where                  energy   share   each   power   FLOP/B   bound   why
 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-shared@1                 22 J   19.5%           1 kW       10    host   waits for the host 100% of the time
-shared@2                 28 J   24.8%           1 kW       10    host   waits for the host 100% of the time
-(Tiny itself)            33 J   29.2%           1 kW       10    host   waits for the host 100% of the time
+shared@1                 22 J   19.5%          700 W       10    host   waits for the host 100% of the time
+shared@2                 28 J   24.8%          700 W       10    host   waits for the host 100% of the time
+(Tiny itself)            33 J   29.2%          700 W       10    host   waits for the host 100% of the time
 (3 others)               30 J   26.5%
 
 Kinds of primitives
 where                  energy   share         each   power   FLOP/B   bound   why
 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-gemm                     68 J   60.2%   7 x 9.71 J    1 kW       10    host   waits for the host 100% of the time
-elementwise              45 J   39.8%      5 x 9 J    1 kW       10    host   waits for the host 100% of the time
+gemm                     68 J   60.2%   7 x 9.71 J   700 W       10    host   waits for the host 100% of the time
+elementwise              45 J   39.8%      5 x 9 J   700 W       10    host   waits for the host 100% of the time
 view                      0 J    0.0%      5 x 0 J       -        -       -   launches nothing
 """
 COMPARED = """\
-one: tiny, batch 2, 4 tokens, bfloat16, base, eager on h200
-two: tiny, batch 2, 4 tokens, bfloat16, base, eager on h200
+all: batch 2, 4 tokens, bfloat16, base, eager on h200
+one: tiny
+two: tiny
 
 name                   energy     90 % interval     time   power   a sample   a token    bound   rank
 ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -56,9 +59,10 @@ one                     113 J   90.4 J to 147 J   113 ms    1 kW     56.5 J    1
 two                     226 J    181 J to 294 J   113 ms    2 kW      113 J    28.2 J   memory      2
 ranked by joules a call, least first
 
-pair                   difference       90 % interval   ratio   90 % interval   a token   larger than the uncertainty
-─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-two - one                  +113 J   +47.3 J to +206 J     x 2    1.42 to 2.82       x 2                           yes
+                                                                                          larger than
+pair                   difference       90 % interval   ratio (90 % interval)   a token   uncertainty
+─────────────────────────────────────────────────────────────────────────────────────────────────────
+two - one                  +113 J   +47.3 J to +206 J      x 2 (1.42 to 2.82)       x 2           yes
 
 two - one = +113 J, by role
 where                  base   other   difference   of it   aligned by
@@ -76,6 +80,7 @@ shared@1               22 J    44 J        +22 J   19.5%         path
 shared@2               28 J    56 J        +28 J   24.8%         path
 dropout                 0 J     0 J          0 J    0.0%         path
 (Tiny itself)          33 J    66 J        +33 J   29.2%         path
+note: by hand
 """
 
 
@@ -114,7 +119,20 @@ def test_folding_contributions_keeps_their_sum(prediction: Prediction, doubled: 
     assert (one.label, one.base_j, one.other_j, one.difference_j) == ("layers.0-1 (x2)", 2.0, 4.0, 2.0)
 
 
+def test_what_rounding_leaves_of_no_difference_is_shown_as_none(prediction: Prediction) -> None:
+    compared = compare({"one": prediction, "same": prediction}, shared_errors={})
+    (pair,) = compared.differences
+    parts = tuple(replace(part, difference_j=1.28e-15) for part in pair.by_role)
+    noisy = replace(pair, energy_j=-3e-14, by_role=parts, by_layer=(*parts, replace(parts[0], difference_j=2e-7)))
+    for text in (
+        render(comparison_table(replace(compared, differences=(noisy,)))),
+        comparison_to_markdown(replace(compared, differences=(noisy,))),
+    ):
+        assert "e-1" not in text and "+0 J" not in text and "-0 J" not in text
+        assert "+200 nJ" in text  # a billionth of 113 J is less
+
+
 def test_images_are_counted_by_the_sample(prediction: Prediction, doubled: Prediction) -> None:
     images, more = (replace(p, tree=p.tree.with_workload(seq_len=None)) for p in (prediction, doubled))
     text = render(comparison_table(compare({"one": images, "two": more})))
-    assert "a sample   larger than the uncertainty" in text
+    assert "a sample   uncertainty" in text

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from irene.predictor.prediction import Prediction
-from irene.reporting.footprint import read_site
+from irene.predictor.prediction_files import prediction_to_json
+from irene.reporting.footprint import read_facility
 from irene.reporting.formats import FILE_FORMATS, write_prediction
 
 
@@ -31,11 +32,11 @@ def test_csv_and_parquet_read_back_as_the_frame(bert: Prediction) -> None:
 
 
 def test_json_has_a_footprint_only_when_asked(bert: Prediction) -> None:
-    assert json.loads(as_text(write_prediction(bert, "json"))) == bert.to_json()
-    site = read_site("100", None, None)
-    asked = json.loads(as_text(write_prediction(bert, "json", site)))
+    assert json.loads(as_text(write_prediction(bert, "json"))) == prediction_to_json(bert)
+    facility = read_facility("100", None, None)
+    asked = json.loads(as_text(write_prediction(bert, "json", facility)))
     assert asked.pop("footprint")["carbon_g"] == pytest.approx(100 * bert.energy_j / 3.6e6)
-    assert asked == bert.to_json()
+    assert asked == prediction_to_json(bert)
 
 
 @pytest.mark.parametrize("file_format", sorted(FILE_FORMATS))

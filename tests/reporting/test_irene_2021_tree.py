@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import irene
-from irene.dataset.irene_2021.checks import COUNTED_FEATURES
-from irene.dataset.irene_2021.tree_files import load_trees
+from irene.irene_2021.checks import COUNTED_FEATURES
+from irene.irene_2021.tree_files import load_trees
 from irene.reporting.formats import write_prediction
 
 

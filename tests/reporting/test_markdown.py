@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 import yaml
 
 from irene.predictor.prediction import Prediction
-from irene.reporting.footprint import footprint_of, read_site
+from irene.reporting.footprint import footprint_of, read_facility
 from irene.reporting.markdown import prediction_to_markdown, prediction_to_model_card
 
 
@@ -28,6 +31,7 @@ def test_tables_are_rectangular_and_shares_add_up(bert: Prediction) -> None:
     assert {len(row) for row in summary} == {2}
     assert {len(row) for row in parts} == {4}
     by_name = dict(summary)
+    assert re.fullmatch(r"\*\*[0-9.]+ m?J\*\*", by_name["Energy of one forward pass"])  # bold, not escaped
     assert by_name["Workload"] == "batch 8, 128 tokens, bfloat16, base, eager"
     assert "carbon" not in str(summary).lower()
     top = [float(row[2].rstrip("%")) for row in parts[2:] if row[0].count("&nbsp;") == 2]
@@ -35,21 +39,21 @@ def test_tables_are_rectangular_and_shares_add_up(bert: Prediction) -> None:
 
 
 def test_grams_and_money_only_when_asked(bert: Prediction) -> None:
-    site = read_site("56", 0.25, 1.2)
-    summary = dict(tables_of(prediction_to_markdown(bert, site))[0])
+    facility = read_facility("56", 0.25, 1.2)
+    summary = dict(tables_of(prediction_to_markdown(bert, facility))[0])
     assert summary["Carbon of 1,000,000 calls"].endswith("gCO2e")
     assert "56 gCO2e/kWh" in summary["Assumed"] and "PUE 1.2" in summary["Assumed"]
 
 
 def test_front_matter_is_what_the_hub_documents(bert: Prediction) -> None:
-    site = read_site("FR", None, None)
-    assert site is not None
-    _, front, body = prediction_to_model_card(bert, site).split("---\n", 2)
+    facility = read_facility("FR", None, None)
+    assert facility is not None
+    _, front, body = prediction_to_model_card(bert, facility).split("---\n", 2)
     fields = yaml.safe_load(front)["co2_eq_emissions"]
     # https://huggingface.co/docs/hub/model-cards-co2
     assert set(fields) <= {"emissions", "source", "training_type", "geographical_location", "hardware_used"}
     assert "training_type" not in fields and "not training" in fields["source"]
-    assert fields["emissions"] == pytest.approx(footprint_of(bert.energy_j, site).carbon_g, rel=1e-3)
+    assert fields["emissions"] == pytest.approx(footprint_of(bert.energy_j, facility).carbon_g, rel=1e-3)
     assert fields["geographical_location"] == "France"
     assert "H200" in fields["hardware_used"]
     assert "## Energy of inference" in body
@@ -59,3 +63,15 @@ def test_without_a_carbon_intensity_there_are_no_grams(bert: Prediction) -> None
     card = prediction_to_model_card(bert)
     assert not card.startswith("---")
     assert "co2" not in card.lower()
+
+
+def test_names_of_others_are_no_markup(prediction: Prediction) -> None:
+    hostile = "a`<img src=x>|[x](javascript:1)\n# top\x1b[2J"
+    tree = replace(prediction.tree, model=hostile, root=replace(prediction.tree.root, type=hostile))
+    named = replace(prediction, tree=tree, predictor=replace(prediction.predictor, name=hostile))
+    text = prediction_to_markdown(named)
+    title, rest = text.split("\n", 1)
+    assert title == "### Predicted energy of `a'<img src=x>|[x](javascript:1)\\n# top\\x1b[2J`"  # in a span of code
+    assert "<img" not in rest and "\\[x\\](javascript" in rest and "\x1b" not in text and "\n# top" not in text
+    unescaped = re.sub(r"\\.", "", rest)
+    assert {line.count("|") for line in unescaped.splitlines() if line.startswith("| ") and "J" in line} <= {3, 5}

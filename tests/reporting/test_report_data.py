@@ -61,6 +61,7 @@ def test_ranges_name_every_call() -> None:
     assert merge_addresses(["layers.9.w", "layers.10.w"]) == "layers.9-10.w"
 
 
+@pytest.mark.filterwarnings("ignore:.* do not fit into:UserWarning")
 def test_a_model_of_ten_thousand_calls_is_a_few_hundred_rows() -> None:
     llama = irene.predict("meta-llama/Llama-3.1-405B", seq_len=2048)
     assert len(llama.flat) > 9_000
@@ -71,7 +72,7 @@ def test_a_model_of_ten_thousand_calls_is_a_few_hundred_rows() -> None:
 
 
 def test_every_kind_part_and_bound_has_words() -> None:
-    from irene.predictor.prediction import BOUNDS, PROVENANCES
+    from irene.predictor.node_values import BOUNDS, PROVENANCES
 
     assert set(wording.KINDS) == set(KINDS)
     assert set(wording.BOUNDS) == set(BOUNDS) - {""}

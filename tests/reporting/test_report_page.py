@@ -7,9 +7,15 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pytest
+
+import irene
 from irene.predictor.prediction import Prediction
-from irene.reporting.footprint import read_site
+from irene.quoting import escape_controls
+from irene.reporting.footprint import read_facility
 from irene.reporting.report_page import render_report
+from irene.scenarios import Scenario, predict_pentathlon
+from irene.units import format_quantity
 
 
 class Reader(HTMLParser):
@@ -44,7 +50,7 @@ def test_nothing_is_fetched_and_the_file_is_small(bert: Prediction) -> None:
     assert all(address.startswith("#") or address == "data:," for address in addresses)
     assert "default-src 'none'" in page
     assert "@import" not in page and "url(" not in page[: page.index("<script")]
-    assert len(page.encode()) < 7e6
+    assert len(page.encode()) < 2e6
 
 
 def test_the_answer_needs_no_script(bert: Prediction) -> None:
@@ -57,16 +63,18 @@ def test_the_answer_needs_no_script(bert: Prediction) -> None:
 
 
 def test_grams_and_money_when_asked(bert: Prediction) -> None:
-    words = text_of(render_report({"bert": bert}, read_site("FR", 0.25, 1.2)))
+    words = text_of(render_report({"bert": bert}, read_facility("FR", 0.25, 1.2)))
     assert "gCO2e" in words and "France 2024" in words and "PUE 1.2" in words
 
 
 def test_names_cannot_leave_their_place(bert: Prediction) -> None:
-    evil = "</script><img src=x onerror=alert(1)>$css"
+    evil = "</script><img src=x onerror=alert(1)>$css\x1b[2J\u202e\x9b"
     tree = dataclasses.replace(bert.tree, model=evil, notes=(evil,))
-    page = render_report({evil: dataclasses.replace(bert, tree=tree), "b": bert})
+    predictor = dataclasses.replace(bert.predictor, name=evil)
+    page = render_report({evil: dataclasses.replace(bert, tree=tree, predictor=predictor), "b": bert})
     assert "x" not in Reader(page).addresses
-    assert evil in text_of(page)  # shown as it is
+    assert escape_controls(evil) in text_of(page)  # shown, but for what would command a terminal
+    assert page.replace("\n", "").isprintable()
     found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     assert [model["name"] for model in json.loads(found[1])["models"]] == [evil, "b"]
@@ -91,5 +99,36 @@ def test_a_comparison_brings_intervals_and_contributions(bert: Prediction, captu
     assert "mind" in words
 
 
+def test_a_generation_has_phases_and_several_boards_are_not_one() -> None:
+    prediction = irene.predict("gpt2", task="causal-lm", seq_len=16, new_tokens=4, gpus=2)
+    words = text_of(render_report({"gpt2": prediction}))
+    assert "on 2 NVIDIA H200" in words and "on one" not in words
+    assert "of the 1400 W cap of all" in words  # two boards
+    first, then = prediction.phases
+    assert prediction.memory_bytes is not None
+    for joules in (first.energy_j, then.energy_j):
+        assert format_quantity(joules, "J") in words
+    assert f"decode 3 {format_quantity(then.energy_j, 'J')}" in words
+    assert f"{format_quantity(prediction.memory_bytes['peak'], 'B')} of the" in words
+    assert "The first token comes after" in words
+
+
+@pytest.mark.filterwarnings("ignore:.* do not fit into:UserWarning")
+def test_what_does_not_fit_is_said() -> None:
+    prediction = irene.predict("meta-llama/Llama-3.1-405B", seq_len=8)
+    assert "does not fit into the 141 GB" in text_of(render_report({"llama": prediction}))
+
+
 def test_the_same_prediction_gives_the_same_page(bert: Prediction) -> None:
     assert render_report({"bert": bert}) == render_report({"bert": bert})
+
+
+def test_streams_stand_in_the_page_when_asked(bert: Prediction) -> None:
+    stream = predict_pentathlon("bert-tiny", Scenario(name="fixed_batch", instances=8, batch_size=4), lengths="8")
+    named = dataclasses.replace(stream, model="<b>tiny</b>")
+    page = render_report({"bert": bert}, pentathlons=[named])
+    assert "Under streams of requests" in text_of(page) and 'href="#pentathlon"' in page
+    assert "fixed_batch: 8 instances, batches of 4, tokens 8" in text_of(page)
+    assert "&lt;b&gt;tiny" in page and "<b>tiny" not in page
+    assert format_quantity(stream.value("throughput_per_s") or 0.0, "/s") in text_of(page)
+    assert "Under streams" not in text_of(render_report({"bert": bert}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 
@@ -23,17 +24,18 @@ time       113 ms   mean power 1 kW
 goes to    compute 50.0%, memory 25.0%, static 12.5%, launch gap 12.5%
 known from interpolated 85.0%, extrapolated 15.0%
 predictor  test 1, trained on nothing
+note       by hand
 
 node                           energy    share     time   power    bound      90 % interval     provenance
 ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-Tiny                            113 J   100.0%   113 ms    1 kW   memory    90.4 J to 147 J   extrapolated
-  layers.0 ... 1 (x2)            14 J    12.4%    14 ms    1 kW   memory   11.2 J to 18.2 J   interpolated
-    dense                         5 J     4.4%     5 ms    1 kW   memory       4 J to 6.5 J   interpolated
-    mul#0                         9 J     8.0%     9 ms    1 kW   memory    7.2 J to 11.7 J   interpolated
-  shared@0 ... shared@2 (x3)     66 J    58.4%    66 ms    1 kW   memory   52.8 J to 85.8 J   interpolated
-    dense                        30 J    26.5%    30 ms    1 kW   memory       24 J to 39 J   interpolated
-    mul#0                        36 J    31.9%    36 ms    1 kW   memory   28.8 J to 46.8 J   interpolated
-  linear#0 ... 1 (x2)            33 J    29.2%    33 ms    1 kW   memory   26.4 J to 42.9 J   extrapolated
+Tiny                            113 J   100.0%   113 ms   700 W   memory    90.4 J to 147 J   extrapolated
+  layers.0 ... 1 (x2)            14 J    12.4%    14 ms   700 W     host   11.2 J to 18.2 J   interpolated
+    dense                         5 J     4.4%     5 ms   700 W     host       4 J to 6.5 J   interpolated
+    mul#0                         9 J     8.0%     9 ms   700 W     host    7.2 J to 11.7 J   interpolated
+  shared@0 ... shared@2 (x3)     66 J    58.4%    66 ms   700 W     host   52.8 J to 85.8 J   interpolated
+    dense                        30 J    26.5%    30 ms   700 W     host       24 J to 39 J   interpolated
+    mul#0                        36 J    31.9%    36 ms   700 W     host   28.8 J to 46.8 J   interpolated
+  linear#0 ... 1 (x2)            33 J    29.2%    33 ms   700 W     host   26.4 J to 42.9 J   extrapolated
 """
 
 
@@ -59,7 +61,7 @@ def test_prediction_table_rows_add_up(prediction: Prediction) -> None:
     assert text + "\n" == GOLDEN
     assert max(map(len, text.splitlines())) <= FILE_WIDTH
     shares: dict[int, list[float]] = {}
-    for line in text.splitlines()[9:]:
+    for line in text.splitlines()[10:]:
         indent = len(line) - len(line.lstrip())
         shares.setdefault(indent, []).append(float(line.split("%")[0].split()[-1]))
     assert shares[0] == [100.0]
@@ -114,6 +116,37 @@ def test_cells() -> None:
 
 def test_a_narrow_terminal_gets_whole_numbers(prediction: Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    text = render(prediction_table(prediction, 2, width=80), to_terminal=True)
+    text = render(prediction_table(prediction, 2), to_terminal=True)
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
     assert "interpolated  " not in text
+
+
+HOSTILE = "a\x1b]0;title\x07\x1b[2J\x9b31m<img src=x onerror=alert(1)>|`[x](javascript:1)\u202e"
+
+
+def test_names_of_others_do_not_command_a_terminal() -> None:
+    for to_terminal in (False, True):
+        text = render(simple_table([HOSTILE], [[HOSTILE], [1.0]]), to_terminal=to_terminal)
+        plain = re.sub("\x1b\\[[0-9;]*m", "", text)  # colours are ours
+        assert plain.replace("\n", "").isprintable() and "\\x1b]0;title\\x07" in plain.replace("\n", "").replace(
+            " ", ""
+        )
+
+
+def test_no_cell_of_a_csv_is_a_formula() -> None:
+    cells = ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1", "plain", "a=1", ["=1", "2"], -1.5, None, "a\r=1\n\t@1\x1b[2J"]
+    text = rows_to_csv([{"cell": cell} for cell in cells])
+    read = [row["cell"] for row in csv.DictReader(io.StringIO(text))]
+    assert read == [
+        "'=1+1",
+        "'+1",
+        "'-1",
+        "'@SUM(A1)",
+        "'\uff1d1",
+        "plain",
+        "a=1",
+        "'=1;2",
+        "-1.5",
+        "",
+        "a\\r=1\\n\\t@1\\x1b[2J",
+    ]

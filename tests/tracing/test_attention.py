@@ -6,13 +6,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import LlamaConfig
 
+from irene.errors import BadInput
 from irene.model_tree.serialization import tree_from_json, tree_to_json
+from irene.primitives import Call, attention_backend, count_flop
 from irene.reporting.rendering import render
 from irene.reporting.work_table import work_table
 from irene.tracing import trace
 from irene.tracing.attention import attend_on_meta
+from irene.tracing.encoding import spec_of
 
 sizes = st.integers(1, 5)
 
@@ -29,6 +35,83 @@ def test_shape_is_that_of_torch(
     query, key, value = (tensor.to("meta") for tensor in tensors)
     output = attend_on_meta(query, key, value, enable_gqa=grouped)
     assert (output.shape, output.dtype, output.is_meta) == (expected.shape, expected.dtype, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "value"),
+    [
+        ((1, 4, 16, 8), (3, 4, 16, 8), (3, 4, 16, 8)),  # learned queries that every sample shares
+        ((3, 4, 16, 8), (1, 4, 9, 8), (1, 4, 9, 6)),
+        ((3, 4, 16, 8), (3, 1, 9, 8), (3, 1, 9, 8)),  # one head of keys for all
+        ((2, 1, 16, 8), (2, 4, 9, 8), (1, 4, 9, 8)),
+        ((4, 16, 8), (2, 4, 9, 8), (4, 9, 8)),
+        ((16, 8), (9, 8), (9, 8)),
+    ],
+)
+def test_operands_broadcast_as_torch_does(query: tuple, key: tuple, value: tuple) -> None:
+    """FLOP and shape are those of the products that torch makes of them; kernels that fuse them want equal batches."""
+    tensors = [torch.rand(shape) for shape in (query, key, value)]
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.inference_mode():
+        expected = scaled_dot_product_attention(*tensors)
+    specs = tuple(spec_of(tensor) for tensor in tensors)
+    call = Call("aten.scaled_dot_product_attention.default", specs, (), (spec_of(expected),))
+    assert attend_on_meta(*[tensor.to("meta") for tensor in tensors]).shape == expected.shape
+    assert count_flop(call) == counter.get_total_flops()
+    assert attention_backend(call) == "math"
+
+
+def _zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.zeros(shape, dtype=dtype)
+
+
+KEYS = _zeros(2, 4, 6, 8)
+REFUSED = {
+    "heads": ((_zeros(1, 8, 6, 8), _zeros(1, 3, 6, 8), _zeros(1, 3, 6, 8)), {}),
+    "grouped heads": ((_zeros(1, 8, 6, 8), _zeros(1, 3, 6, 8), _zeros(1, 3, 6, 8)), {"enable_gqa": True}),
+    "batches": ((_zeros(3, 4, 6, 8), KEYS, KEYS), {}),
+    "head sizes": ((KEYS, _zeros(2, 4, 6, 16), KEYS), {}),
+    "dtypes": ((KEYS, KEYS, KEYS.bfloat16()), {}),
+    "whole numbers": ((KEYS.long(), KEYS.long(), KEYS.long()), {}),
+    "an integer mask": ((KEYS, KEYS, KEYS, _zeros(6, 6, dtype=torch.int64)), {}),
+    "a mask of other sizes": ((KEYS, KEYS, KEYS, _zeros(3, 6)), {}),
+    "a mask of more samples": ((KEYS[:1], KEYS[:1], KEYS[:1], _zeros(2, 1, 6, 6)), {}),
+    "one dimension": ((_zeros(8), _zeros(8), _zeros(8)), {}),
+}
+
+
+class Attending(torch.nn.Module):
+    def __init__(self, **kwargs: bool) -> None:
+        super().__init__()
+        self.kwargs = kwargs
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        return scaled_dot_product_attention(*tensors, **self.kwargs)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_torch_refuses_is_refused(name: str) -> None:
+    tensors, kwargs = REFUSED[name]
+    with pytest.raises((RuntimeError, IndexError)), sdpa_kernel(SDPBackend.MATH):
+        scaled_dot_product_attention(*tensors, **kwargs)
+    with pytest.raises(BadInput):
+        trace(Attending(**kwargs), tensors)
+
+
+def test_more_values_than_keys_are_refused() -> None:
+    """The fused kernel of a CPU does not look; the products of a GPU's do not fit."""
+    with pytest.raises(BadInput, match="as many keys as values"):
+        trace(Attending(), (KEYS, KEYS, _zeros(2, 4, 7, 8)))
+
+
+@pytest.mark.parametrize("name", ["flash_attention_2", "flex_attention"])
+def test_attention_that_a_config_names_need_not_be_installed(name: str) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    plain, named = (LlamaConfig(vocab_size=99, **sizes) for _ in range(2))
+    named._attn_implementation = name
+    trees = [trace(config, seq_len=8) for config in (plain, named)]
+    assert [leaf.call for leaf in trees[0].root.leaves] == [leaf.call for leaf in trees[1].root.leaves]
+    assert not trees[0].notes and name in trees[1].notes[0]
+    assert named._attn_implementation == name
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_mask_or_weights_asked_for_leave_the_fused_attention() -> None:
 
 def test_padding_masks_keep_the_encoder_padded() -> None:
     """On a GPU it may pack sequences by the lengths in the mask, which are data: the tree shows them padded."""
-    encoder = nn.TransformerEncoder(encoder_layer(), 2)
+    encoder = nn.TransformerEncoder(encoder_layer(), 2).eval()
     mask = torch.zeros(2, 8, dtype=torch.bool)
     tree = trace(encoder, {"src": torch.randn(2, 8, 64), "src_key_padding_mask": mask})
     plain = trace(encoder, torch.randn(2, 8, 64))

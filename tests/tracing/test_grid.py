@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +10,16 @@ import pytest
 import torch
 from transformers import BertConfig
 
-from irene.model_tree.tree import Workload
-from irene.tracing import grid as grid_module
-from irene.tracing import retracing
-from irene.tracing.batch_laws import is_same
-from irene.tracing.grid import _Search, trace_grid
+from irene.model_tree.workload import Workload
+from irene.primitives.patterns import builder_of
+from irene.tracing import following, retracing
+from irene.tracing.batch_laws import Law, is_same, trace_at
+from irene.tracing.following import Search
+from irene.tracing.grid import trace_grid
+from irene.tracing.length_laws import find_length_law
 from irene.tracing.recording import record_call, record_with_notes
 from irene.tracing.repeats import Repeats, find_twins
-from irene.tracing.retracing import Outline, ShortTrace
+from irene.tracing.short_traces import Outline, ShortTrace
 from tests.tracing.tiny_models import tiny_config
 
 BATCHES, LENGTHS = [1, 2, 3, 5, 8, 12, 16, 24], [1, 7, 8, 20, 31, 64]
@@ -39,9 +41,12 @@ class MadeModel:
     def launches_of(self, trace: ShortTrace) -> tuple[bool, ...]:
         return ()
 
+    def agree_with(self, law: Law, sizes: Sequence[int]) -> list[bool]:
+        return [True] * len(sizes)
 
-def search_of(model: MadeModel) -> _Search:
-    return _Search(model, BATCHES, [Workload(1, length) for length in LENGTHS])  # type: ignore[arg-type]
+
+def search_of(model: MadeModel, batches: Sequence[int] = BATCHES, lengths: Sequence[int] = LENGTHS) -> Search:
+    return Search(model, list(batches), [Workload(batch_size=1, seq_len=length) for length in lengths])  # type: ignore[arg-type]
 
 
 LAWS: dict[str, tuple[Numbers, Callable[[int, int], int]]] = {
@@ -65,7 +70,11 @@ def test_what_follows_is_what_a_trace_says(law: str) -> None:
     found = search_of(model).follow_all()
     assert len(found) == len(BATCHES) * len(LENGTHS)
     for (batch, column), trace in found.items():
-        assert is_same(trace, model.trace(Workload(batch, LENGTHS[column]))), (law, batch, LENGTHS[column])
+        assert is_same(trace_at(trace), model.trace(Workload(batch_size=batch, seq_len=LENGTHS[column]))), (
+            law,
+            batch,
+            LENGTHS[column],
+        )
 
 
 def test_few_points_are_traced() -> None:
@@ -75,14 +84,49 @@ def test_few_points_are_traced() -> None:
     assert model.asked == len(search.known) == len(LENGTHS) + 2 * (len(BATCHES) - 1)
 
 
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(
+    ("batches", "lengths"), [(range(1, 41), range(1, 121)), ([1], range(2, 200, 3)), ([6], range(8, 520, 8))]
+)
+def test_what_follows_over_many_sizes_is_what_a_trace_says(law: str, batches: range, lengths: range) -> None:
+    """Most of them are not traced; every law that does not hold for all of them shows at a probe."""
+    model = MadeModel(*LAWS[law])
+    for (batch, column), trace in search_of(model, batches, lengths).follow_all().items():
+        expected = model.trace(Workload(batch_size=batch, seq_len=lengths[column]))
+        assert is_same(trace_at(trace), expected), (batch, lengths[column])
+
+
+def test_of_many_sizes_few_are_traced() -> None:
+    model = MadeModel(lambda b, n: (b, n, b * n * 64, n * n), lambda b, n: int(b == 1))
+    assert len(search_of(model, range(1, 80), range(8, 520, 8)).follow_all()) == 5056
+    assert model.asked < 50
+    longer = MadeModel(lambda b, n: (b * n, b * (n * (n + 1) // 2 + 3)))
+    assert len(search_of(longer, [4], range(1, 1000)).follow_all()) == 999
+    assert longer.asked < 25
+
+
+def test_a_law_of_length_has_to_hold_at_every_probe() -> None:
+    def traces(number: Callable[[int], int]) -> list[ShortTrace]:
+        return [ShortTrace(0, (0, 0), ((n, 5), (number(n), 5)), (0, 1, 0)) for n in lengths]
+
+    lengths = [3, 5, 6, 7, 12]
+    halves = find_length_law(lengths, traces(lambda n: n * (n - 1) // 2))
+    assert halves is not None and (found := halves.at(8)) is not None and found.numbers == ((8, 5), (28, 5))
+    alike = find_length_law(lengths, traces(lambda n: 2 * n - 20 if n > 11 else 2 * n))
+    assert alike is None
+    falling = find_length_law(lengths, traces(lambda n: 13 - n))
+    assert falling is not None and falling.at(20) is None
+    assert find_length_law(lengths[:3], traces(lambda n: n)[:3]) is None, "nothing would be left to confirm it"
+
+
 @pytest.mark.parametrize("architecture", ["bert", "mistral", "mixtral", "t5", "vit", "gemma2"])
 def test_a_grid_holds_the_calls_of_every_point(architecture: str) -> None:
     """Lengths on both sides of the window, tokens on both sides of the number of experts."""
     config = tiny_config(architecture, **({} if architecture == "t5" else {"num_hidden_layers": 4}))
-    asked = [Workload(b, n) for b in (1, 2, 5, 7) for n in (1, 3, 31, 33)]
+    asked = [Workload(batch_size=b, seq_len=n) for b in (1, 2, 5, 7) for n in (1, 3, 31, 33)]
     grid, plain = trace_grid(config, asked), retracing.Retracer(config, asked[0])
     for workload, trace in zip(grid.workloads, grid.traces, strict=True):
-        calls = [grid.build_call(p, n) for p, n in zip(trace.patterns, trace.numbers, strict=True)]
+        calls = [builder_of(grid.patterns[p])(n) for p, n in zip(trace.patterns, trace.numbers, strict=True)]
         places = grid.outlines[trace.outline].place_of_leaf
         leaves = plain._record(workload, None).leaves
         assert [calls[trace.call_of_place[place]] for place in places] == [leaf.call for leaf in leaves], workload
@@ -97,11 +141,11 @@ def test_a_point_that_did_not_follow_has_all_traced(monkeypatch: pytest.MonkeyPa
             return law
         return replace(law, factors=tuple((*f[:-1], f[-1] + 1) if f else f for f in law.factors))
 
-    between = grid_module.law_between
-    asked = [Workload(b, n) for b in (2, 3, 4, 5, 6) for n in (5, 6, 7)]
+    between = following.law_between
+    asked = [Workload(batch_size=b, seq_len=n) for b in (2, 3, 4, 5, 6) for n in (5, 6, 7)]
     right = trace_grid(tiny_config("bert"), asked)
     assert right.checked and right.traced < len(asked)
-    monkeypatch.setattr(grid_module, "law_between", wrong)
+    monkeypatch.setattr(following, "law_between", wrong)
     grid = trace_grid(tiny_config("bert"), asked)
     assert grid.traced == len(asked)
     assert [trace.numbers for trace in grid.traces] == [trace.numbers for trace in right.traces]
@@ -140,7 +184,7 @@ def test_layers_that_repeat_are_run_once() -> None:
         module = Stack(special=-1)
     ids = torch.zeros(2, 9, dtype=torch.int64, device="meta")
     repeats = Repeats(find_twins(module))
-    short, _ = record_with_notes(module, (ids,), {}, repeats)
+    short = record_with_notes(module, (ids,), {}, repeats).root
     assert len(list(short.leaves)) == 2
     assert repeats.of == {(f"layers.{i}", 0): ("layers.0", 0) for i in range(1, 6)}
     assert record_call(module, (ids,), {}) == record_call(Stack(special=-1).to("meta"), (ids,), {})  # left as it was
@@ -152,7 +196,7 @@ def test_equal_layers_that_differ_are_all_run(monkeypatch: pytest.MonkeyPatch) -
     for place in (retracing, "irene.tracing.tracer"):
         name = place if isinstance(place, str) else place.__name__
         monkeypatch.setattr(f"{name}.build_model", lambda *_: module)
-    asked = [Workload(b, n, None, "float32") for b in (2, 3, 4) for n in (3, 9)]
+    asked = [Workload(batch_size=b, seq_len=n, dtype="float32") for b in (2, 3, 4) for n in (3, 9)]
     grid = trace_grid(module.config, asked)
     leaves = {
         w.seq_len: len(grid.outlines[t.outline].flat.leaf_index)
@@ -183,5 +227,7 @@ def test_a_model_that_changes_is_put_back(monkeypatch: pytest.MonkeyPatch) -> No
         module = Changing(special=-1)
     monkeypatch.setattr(retracing, "build_model", lambda *_: module)
     retracer = retracing.Retracer(module.config, Workload(dtype="float32"))
-    calls = [len(retracer.calls_of(retracer.trace(Workload(1, n, None, "float32")))) for n in (3, 9, 3)]
+    calls = [
+        len(retracer.calls_of(retracer.trace(Workload(batch_size=1, seq_len=n, dtype="float32")))) for n in (3, 9, 3)
+    ]
     assert calls == [7, 8, 7]

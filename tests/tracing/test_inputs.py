@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig
 
 from irene.errors import BadInput
-from irene.model_tree.tree import Workload
+from irene.model_tree.workload import Workload
 from irene.tracing import trace
 from irene.tracing.building import build_model
 from irene.tracing.bundled_models import find_bundled
@@ -27,7 +27,7 @@ def main_input(architecture: str) -> str:
 
 @pytest.mark.parametrize("architecture", ["bert", "t5", "bart", "vit"])
 def test_alike_on_meta_and_on_a_device(architecture: str) -> None:
-    config, workload = tiny_config(architecture), Workload(3, 8, 5)
+    config, workload = tiny_config(architecture), Workload(batch_size=3, seq_len=8, decoder_seq_len=5)
     real, meta = (build_inputs(config, main_input(architecture), workload, device) for device in (CPU, META))
     assert real.keys() == meta.keys()
     for name, tensor in real.items():
@@ -43,7 +43,9 @@ def test_alike_on_meta_and_on_a_device(architecture: str) -> None:
 def test_token_ids_are_drawn_again_from_a_seed_and_never_end_the_text(seed: int, ends: list[int]) -> None:
     ends = [end for end in ends if end != 5]
     config = tiny_config("llama", vocab_size=16, pad_token_id=3, eos_token_id=ends or None)
-    first, second = (build_inputs(config, "input_ids", Workload(4, 64), CPU, seed)["input_ids"] for _ in range(2))
+    first, second = (
+        build_inputs(config, "input_ids", Workload(batch_size=4, seq_len=64), CPU, seed)["input_ids"] for _ in range(2)
+    )
     assert torch.equal(first, second)
     assert first.min() >= 0 and first.max() < 16
     assert not set(first.flatten().tolist()) & {1, 3, *ends}
@@ -58,7 +60,7 @@ def test_limits_are_those_where_the_model_really_stops(architecture: str) -> Non
     limit = 125 if architecture == "roberta" else 126
     model = build_model(config, "base", torch.float32, "cpu")
     for length in (limit, limit + 1, limit + 2, limit + 3):
-        workload = Workload(1, length, None, "float32")
+        workload = Workload(batch_size=1, seq_len=length, dtype="float32")
         inputs = build_inputs(config, model.main_input_name, workload, CPU)
         try:
             with torch.inference_mode():
@@ -89,17 +91,17 @@ def _config_with_limits(architecture: str) -> AutoConfig:
 
 def test_beyond_other_limits_is_a_warning() -> None:
     with pytest.warns(UserWarning, match="129 is beyond the 128 positions"):
-        check_positions(tiny_config("llama"), Workload(1, 129))
+        check_positions(tiny_config("llama"), Workload(batch_size=1, seq_len=129))
     with pytest.raises(BadInput, match="200 is beyond"):
-        check_positions(tiny_config("bart"), Workload(1, 16, 200))
+        check_positions(tiny_config("bart"), Workload(batch_size=1, seq_len=16, decoder_seq_len=200))
 
 
 def test_offset_of_padding_counts() -> None:
     roberta = find_bundled("roberta-base")
     assert roberta is not None
-    check_positions(roberta.build_config(), Workload(1, 512))
+    check_positions(roberta.build_config(), Workload(batch_size=1, seq_len=512))
     with pytest.raises(BadInput, match="at most 512"):
-        check_positions(roberta.build_config(), Workload(1, 513))
+        check_positions(roberta.build_config(), Workload(batch_size=1, seq_len=513))
 
 
 def test_a_config_that_does_not_say_its_input_size() -> None:
@@ -124,7 +126,7 @@ def test_a_config_that_does_not_say_its_input_size() -> None:
 )
 def test_inputs_of_every_kind_fit_the_model(model_type: str, shapes: dict[str, tuple[int, ...]]) -> None:
     """That they fit is for the model to say: it traces."""
-    config, workload = AutoConfig.for_model(model_type), Workload(2, 16, None, "float32")
+    config, workload = AutoConfig.for_model(model_type), Workload(batch_size=2, seq_len=16, dtype="float32")
     model = build_model(config, "base", torch.float32, "meta")
     inputs = build_inputs(config, model.main_input_name, workload, META, takes=parameters_of(model))
     assert {name: tuple(tensor.shape) for name, tensor in inputs.items()} == shapes

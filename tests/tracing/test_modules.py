@@ -125,7 +125,7 @@ def test_inputs_of_any_structure() -> None:
 
 
 def test_a_question_about_the_inputs_is_answered() -> None:
-    """transformers asks whether a mask hides anything: then another path is taken, with an explicit mask."""
+    """Transformers asks whether a mask hides anything: then another path is taken, with an explicit mask."""
     model = build_model(tiny_config("llama"), "base", torch.float32, "cpu")
     ids = torch.randint(3, 99, (2, 8))
     mask = torch.ones(2, 8, dtype=torch.int64)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
+from irene.errors import Untraceable
 from irene.model_tree.tree import Node
 from irene.primitives.call import TensorSpec
 from irene.tracing.encoding import storage_key
-from irene.tracing.recorder import ModuleIndex
+from irene.tracing.module_index import ModuleIndex
 from irene.tracing.recording import record_call
 
 
@@ -102,9 +104,9 @@ def test_tensors_made_from_numbers_show_all_their_steps() -> None:
         assert [leaf.call.name for leaf in root.leaves if leaf.call] == ["empty", "to", "lift_fresh", "detach_"] * 2
 
 
-def test_modules_made_on_the_fly_are_named_under_their_caller() -> None:
+def test_what_modules_made_on_the_fly_call_stands_under_their_caller() -> None:
     root = record(lambda _, x: nn.ReLU()(x), meta(1))
-    assert [(c.path, c.type) for c in root.children] == [(".<ReLU>", "ReLU")]
+    assert [(c.kind, c.path, c.type) for c in root.children] == [("primitive", "", "aten.relu.default")]
 
 
 def test_weights_are_marked_also_behind_views() -> None:
@@ -137,3 +139,16 @@ def test_what_takes_the_place_of_a_freed_weight_is_no_weight() -> None:
     linear.weight.data = linear.weight.data.double()
     made = [torch.empty(64, 64, device="meta") for _ in range(200)]
     assert not any(storage_key(tensor) in index.weights for tensor in made)
+
+
+def test_a_recorded_module_keeps_no_hooks_and_its_own_come_after() -> None:
+    order: list[str] = []
+    module = nn.Sequential(nn.Linear(2, 2), nn.TransformerEncoderLayer(4, 2, batch_first=True)).to("meta").eval()
+    module[0].register_forward_pre_hook(lambda _, args: order.append("own") or (args[0] * 2,))
+    kinds = [type(part) for part in module.modules()]
+    root = record_call(module[:1], (meta(1, 2),), {})
+    assert [leaf.path for leaf in root.leaves] == ["0", "0"] and order == ["own"]
+    with pytest.raises(Untraceable):
+        record_call(module, (meta(1, 3),), {})
+    hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]
+    assert sum(hooks) == 1 and [type(part) for part in module.modules()] == kinds

@@ -58,10 +58,10 @@ def test_names_that_no_file_system_takes(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "not readable as JSON"),
-        ("{", "not readable as JSON"),
-        ("[" * 100_000, "not readable as JSON"),
-        ("\xff", "not readable as JSON"),
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("\xff", "is no UTF-8 text"),
         ("[]", "no 'model_type' in it"),
         ("{}", "no 'model_type' in it"),
         ('{"model_type": "brt"}', "Did you mean 'bert'"),
@@ -69,7 +69,7 @@ def test_names_that_no_file_system_takes(name: str) -> None:
         ('{"model_type": "bert", "hidden_size": "wide"}', "cannot build this"),
         ('{"model_type": "bert", "hidden_size": 30}', "multiple of the number of attention"),
         ('{"model_type": "bert", "num_attention_heads": 0}', "ZeroDivisionError"),
-        ('{"model_type": "bert", "vocab_size": -3}', "cannot build this"),
+        ('{"model_type": "bert", "vocab_size": -3}', "vocab_size = -3"),
         ('{"model_type": "gpt2", "activation_function": "gelo"}', "gelo"),
     ],
 )
@@ -126,3 +126,22 @@ def test_a_built_model_is_in_eval_mode_and_its_own() -> None:
     assert not any(part.training for part in model.modules())
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
     assert model.config is not config
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "root", "lengths"),
+    [
+        ("openai/whisper-tiny", "seq2seq-lm", "WhisperForConditionalGeneration", (None, 128)),
+        ("openai/whisper-tiny", "audio-classification", "WhisperForAudioClassification", (None, None)),
+        ("openai/whisper-tiny", "causal-lm", "WhisperForCausalLM", (128, None)),
+        ("facebook/wav2vec2-base", "ctc", "Wav2Vec2ForCTC", (None, None)),
+        ("openai/clip-vit-base-patch32", "base", "CLIPModel", (77, None)),
+    ],
+)
+def test_tasks_and_lengths_of_speech_and_pictures(
+    model: str, task: str, root: str, lengths: tuple[int | None, int | None]
+) -> None:
+    tree = trace(model, task=task)
+    assert (tree.root.type, tree.workload.seq_len, tree.workload.decoder_seq_len) == (root, *lengths)
+    with pytest.raises(BadInput, match="it has: base, .*" + task.replace("base", "image")):
+        trace(model, task="masked-lm")

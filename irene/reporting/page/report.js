@@ -1,55 +1,8 @@
-/* What happens on the page: drawing when a figure comes into view, tabs, selecting a row, search, tooltips. */
+/* What happens on the page: choosing a model and a part of it, links to parts, data to take away, paper. */
 "use strict";
 
-const byId = (id) => document.getElementById(id);
 let model = report.models[0];
-let selected = 0;
-
-/* ---- elements ---- */
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-function term(text, tip) {
-  return element("span", { class: "term", tabindex: "0", "data-tip": tip }, text);
-}
-function strip(account, total, thin) {
-  const bar = element("div", { class: thin ? "strip thin" : "strip", "aria-hidden": "true" });
-  for (const part of PARTS) {
-    if (account[part] > 0) bar.append(element("span", { class: part, style: `width:${(100 * account[part]) / total}%` }));
-  }
-  return bar;
-}
-
-/* ---- figures, drawn when they are first seen, and again for another model ---- */
-
-const FIGURES = {
-  "icicle": icicleFigure, "layer-bars": layerFigure, "kind-bars": kindFigure, "roofline-plot": rooflineFigure,
-};
-const drawn = new Map();
-const watcher = new IntersectionObserver((entries) => {
-  for (const entry of entries) if (entry.isIntersecting) draw(entry.target.id);
-}, { rootMargin: "300px" });
-
-async function draw(id) {
-  if (drawn.get(id) === model.name) return;
-  const first = !drawn.has(id);
-  drawn.set(id, model.name);
-  if (id === "kind-bars") byId(id).style.height = `${60 + 30 * model.kinds.kind.length}px`;
-  const [traces, shape] = FIGURES[id](model);
-  await Plotly.react(byId(id), traces, shape, CONFIG);
-  if (!first) return;
-  if (id === "icicle") byId(id).on("plotly_icicleclick", (event) => showRow(Number(event.points[0].id)));
-  if (id === "layer-bars") byId(id).on("plotly_click", (event) => findLayer(event.points[0].x));
-  if (id === "roofline-plot") {
-    byId(id).on("plotly_click", (event) => {
-      if (event.points[0].customdata !== undefined) zoomTo(event.points[0].customdata, true);
-    });
-  }
-}
+let selected = 0, root = 0;
 
 /* ---- one row: its facts, and zooming to it ---- */
 
@@ -60,7 +13,7 @@ function showRow(index) {
   const facts = [
     ["90 % interval", `${quantity(rows.low_j[index], "J")} to ${quantity(rows.high_j[index], "J")}`],
     ["time", quantity(rows.duration_s[index], "s")],
-    ["mean power", rows.duration_s[index] > 0 ? quantity(rows.energy_j[index] / rows.duration_s[index], "W") : "–"],
+    ["mean power", meanPower(model, rows.energy_j[index], rows.duration_s[index])],
     [term("arithmetic", "Additions and multiplications; one multiply-add counts as two."), quantity(rows.flop[index], "FLOP")],
     [term("data moved", "Bytes read and written, each operand once."), quantity(rows.traffic_bytes[index], "B")],
     ["type", rows.type[index]],
@@ -77,148 +30,104 @@ function showRow(index) {
   const bound = rows.bound[index];
   byId("detail").replaceChildren(
     element("h3", {}, rows.label[index]),
-    element("p", { class: "path" }, rows.path[index] || model.model),
+    element("p", { class: "path" }, rows.path[index] || model.model, " ", element("a", { href: linkTo(index) }, "link")),
     element("div", { class: "big" }, quantity(rows.energy_j[index], "J"), element("small", {}, ` ${percent(share)} of the whole`)),
     element("div", { class: "account" }, strip(account, rows.energy_j[index] || 1, true)), legend, list,
-    element("p", { class: "why" }, bound ? `${words(bound)}. ${report.words.bounds[bound]}` : "Nothing runs here."),
+    element("p", { class: "why" }, bound ? `Its time is ${words(bound)}. ${report.words.bounds[bound]}` : "Nothing runs here."),
   );
 }
 
 /* Zoom the icicle so that the row is in view, with a frame around it. */
-async function zoomTo(index, scroll) {
-  await draw("icicle");
+function zoomTo(index, { scroll = false, remember = true } = {}) {
+  root = zoomRow(model, index);
   showRow(index);
-  const rows = model.rows;
-  const shown = shownRows(model);
-  let level = index;
-  while (level > 0 && !(rows.energy_j[level] > 0 && rows.parent.includes(level))) level = rows.parent[level];
-  // Only the colour: a list of widths leaves the bar of ancestors without a height (plotly.js 4.1).
-  const frame = shown.map((i) => (i === index && index > 0 ? "#000000" : "#ffffff"));
-  await Plotly.restyle(byId("icicle"), { "marker.line.color": [frame] });
-  // As a click does it: setting `level` directly leaves the bar of ancestors without a place.
-  await Plotly.animate(byId("icicle"), { data: [{ level: String(level) }], traces: [0] },
-    { frame: { redraw: false, duration: 400 }, transition: { duration: 400 }, mode: "immediate", fromcurrent: true });
+  drawTree();
+  if (remember) history.replaceState(null, "", linkTo(index));
   if (scroll) byId("where").scrollIntoView();
 }
-
+function drawTree() {
+  // A click on the box that fills the height leads back up.
+  const pressed = (row) => zoomTo(row === root && row === selected && row > 0 ? model.rows.parent[row] : row);
+  drawPathBar(byId("path-bar"), model, root, zoomTo);
+  drawIcicle(byId("icicle"), model, root, selected, pressed);
+}
 function findLayer(position) {
-  const hits = search(model.layers.label[position].replace(/^\((.*) itself\)$/, "$1"));
-  if (hits.length) zoomTo(hits[0], true);
+  const found = search(model.layers.label[position].replace(/^\((.*) itself\)$/, "$1"));
+  if (found.length) zoomTo(found[0], { scroll: true });
 }
 
-/* ---- search: 'layers.7.mlp' finds the row 'layers.0-31.mlp' ---- */
+/* ---- links: '#part=encoder.layer.0-11.attention&model=eager'; any spelling that search finds will do ---- */
 
-/* The path with each range replaced by a number that was asked for, where the range holds it. */
-function spellings(path, numbers) {
-  let texts = [path];
-  for (const [range, first, last] of path.matchAll(/(\d+)-(\d+)/g)) {
-    const inside = numbers.filter((n) => n >= Number(first) && n <= Number(last)).slice(0, 3);
-    texts = inside.flatMap((n) => texts.map((text) => text.replace(range, n))).concat(texts);
-  }
-  return texts;
+function linkTo(index) {
+  const named = { part: model.rows.path[index], ...(report.models.length > 1 ? { model: model.name } : {}) };
+  return `#${new URLSearchParams(named)}`;
 }
-function search(query) {
-  const wanted = query.trim().toLowerCase();
-  if (!wanted) return [];
-  const numbers = [...new Set((wanted.match(/\d+/g) || []).map(Number))];
-  const rank = (index) => {
-    const row = model.rows;
-    let best = 99;
-    for (const text of spellings(row.path[index].toLowerCase(), numbers)) {
-      if (text === wanted) return 0;
-      if (text.endsWith(wanted)) best = Math.min(best, 1);
-      else if (text.includes(wanted)) best = Math.min(best, 2);
-    }
-    if (row.type[index].toLowerCase().includes(wanted)) best = Math.min(best, 3);
-    // A module before what it calls: shorter paths first.
-    return best === 99 ? 99 : best + row.path[index].length / 10000;
-  };
-  const ranked = model.rows.path.map((_, index) => [rank(index), index]).filter(([value]) => value < 99);
-  return ranked.sort((a, b) => a[0] - b[0] || a[1] - b[1]).slice(0, 12).map(([, index]) => index);
+function followLink() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  if (!asked.has("part")) return;
+  const position = report.models.findIndex((one) => one.name === asked.get("model"));
+  if (position >= 0 && report.models[position] !== model) choose(position);
+  const path = asked.get("part"), exact = path ? model.rows.path.indexOf(path) : 0;
+  const index = exact >= 0 ? exact : search(path)[0];
+  if (index !== undefined) zoomTo(index, { scroll: true, remember: false });
 }
 
-const box = byId("search"), hits = byId("hits");
-let choice = 0;
-function showHits() {
-  const found = search(box.value);
-  choice = 0;
-  hits.hidden = !box.value.trim();
-  box.setAttribute("aria-expanded", String(!hits.hidden));
-  hits.replaceChildren(...found.map((index, position) => {
-    const much = `${quantity(model.rows.energy_j[index], "J")}, ${percent(model.rows.energy_j[index] / model.energy_j)}`;
-    const item = element("li", { role: "option", "data-row": index, "aria-selected": String(position === 0) },
-      element("span", { class: "path" }, model.rows.path[index] || model.rows.label[index]), element("span", { class: "much" }, much));
-    item.addEventListener("mousedown", (event) => { event.preventDefault(); take(index); });
-    return item;
-  }));
-  if (!found.length) hits.append(element("li", { class: "none" }, "Nothing by that name."));
-}
-function take(index) {
-  hits.hidden = true;
-  box.setAttribute("aria-expanded", "false");
-  box.value = model.rows.path[index] || model.rows.label[index];
-  zoomTo(index, false);
-}
-box.addEventListener("input", showHits);
-box.addEventListener("blur", () => { hits.hidden = true; });
-box.addEventListener("keydown", (event) => {
-  const items = [...hits.querySelectorAll("[data-row]")];
-  if (event.key === "Escape") hits.hidden = true;
-  if (event.key === "Enter" && items.length && !hits.hidden) take(Number(items[choice].dataset.row));
-  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-    event.preventDefault();
-    choice = Math.max(0, Math.min(items.length - 1, choice + (event.key === "ArrowDown" ? 1 : -1)));
-    items.forEach((item, position) => item.setAttribute("aria-selected", String(position === choice)));
-    items[choice]?.scrollIntoView({ block: "nearest" });
-  }
-});
+/* ---- data to take away ---- */
 
-/* ---- tooltips of terms, by mouse, keyboard and touch ---- */
-
-const tip = byId("tip");
-function showTip(target) {
-  tip.textContent = target.dataset.tip;
-  tip.hidden = false;
-  const at = target.getBoundingClientRect(), size = tip.getBoundingClientRect();
-  tip.style.left = `${Math.max(12, Math.min(at.left, window.innerWidth - size.width - 12))}px`;
-  tip.style.top = `${at.top > size.height + 14 ? at.top - size.height - 8 : at.bottom + 8}px`;
+/* A spreadsheet runs a cell that begins so as a formula, and names come from files of others. */
+function csvCell(value) {
+  if (typeof value === "number") return String(value);
+  const text = /^[=+\-@\t\r\n]/.test(value) ? `'${value}` : String(value);
+  return /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
 }
-for (const kind of ["mouseover", "focusin", "click"]) {
-  document.addEventListener(kind, (event) => {
-    const target = event.target.closest?.("[data-tip]");
-    if (target) showTip(target);
-    else if (kind !== "focusin") tip.hidden = true;
-  });
+function dataAsCsv() {
+  const columns = Object.keys(model.rows).filter((name) => name !== "parent");
+  const lines = report.models.flatMap((one) =>
+    one.rows.path.map((_, i) => [one.name, ...columns.map((column) => one.rows[column][i])].map(csvCell).join(",")));
+  return [["model", ...columns].join(","), ...lines, ""].join("\n");
 }
-document.addEventListener("focusout", () => { tip.hidden = true; });
-document.addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+function save(name, type, content) {
+  const address = URL.createObjectURL(new Blob([content], { type }));
+  element("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+}
+byId("save-csv").addEventListener("click", () => save("irene.csv", "text/csv", dataAsCsv()));
+byId("save-json").addEventListener("click", () => save("irene.json", "application/json", byId("report-data").textContent));
 
 /* ---- start ---- */
 
+function drawAll() {
+  drawTree();
+  drawLayers(byId("layer-bars"), model, findLayer);
+  drawKinds(byId("kind-bars"), model);
+  drawRoofline(byId("roofline-plot"), model, (row) => zoomTo(row, { scroll: true }));
+  if (byId("compare-bars")) drawComparison(byId("compare-bars"), report.models);
+}
 function choose(position) {
   model = report.models[position];
   document.querySelectorAll(".hero-card").forEach((card, i) => { card.hidden = i !== position; });
   document.querySelectorAll(".tabs button").forEach((tab, i) => tab.setAttribute("aria-selected", String(i === position)));
+  document.querySelectorAll(".whose").forEach((place) => { place.textContent = report.models.length > 1 ? ` of ${model.name}` : ""; });
   box.value = "";
+  root = 0;
   showRow(0);
-  const share = model.roofline.shown_share;
-  byId("roofline-note").textContent = `The points hold ${percent(share)} of the energy; the rest is in operations without arithmetic `
+  byId("roofline-note").textContent = `The points hold ${percent(model.roofline.shown_share)} of the energy; the rest is in operations without arithmetic `
     + "(copies, lookups, views). A point above the slope finds its data in the cache.";
-  draw("icicle"); // at once: it is what the page is for
-  byId("kind-marks").replaceChildren(...[...new Set(model.roofline.kind)].map((kind) => {
-    const [color, , sign] = KIND_MARKS[kind] || OTHER_MARK;
-    return element("li", {}, element("span", { style: `color:${color}`, "aria-hidden": "true" }, sign), report.words.kinds[kind]);
-  }));
-  for (const id of Object.keys(FIGURES)) { watcher.unobserve(byId(id)); watcher.observe(byId(id)); }
+  drawMarks(byId("kind-marks"), model);
+  drawAll();
 }
 document.querySelectorAll(".tabs button").forEach((tab, i) => tab.addEventListener("click", () => choose(i)));
 for (const part of PARTS) {
   document.querySelectorAll("ul.parts").forEach((list) => list.append(
     element("li", {}, element("span", { class: `swatch ${part}` }), term(words(part), report.words.parts[part]))));
 }
-if (byId("compare-bars")) {
-  byId("compare-bars").style.height = `${60 + 46 * report.models.length}px`;
-  const [traces, shape] = compareFigure(report.models);
-  Plotly.newPlot(byId("compare-bars"), traces, shape, CONFIG);
-}
+let drawnWidth = window.innerWidth;
+window.addEventListener("resize", () => {
+  if (window.innerWidth === drawnWidth) return; // a phone's address bar comes and goes
+  drawnWidth = window.innerWidth;
+  requestAnimationFrame(drawAll);
+});
+window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));
+window.addEventListener("hashchange", followLink);
 choose(0);
+followLink();

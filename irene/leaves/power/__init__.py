@@ -1,0 +1,1 @@
+"""power: what a primitive draws while it runs, by its activity and by learned ratios to that."""

@@ -1,0 +1,97 @@
+"""The physics under a leaf, before anything is learned."""
+
+from __future__ import annotations
+
+import pytest
+
+from irene.hardware.devices import load_device
+from irene.hardware.roofline import roofline_s
+from irene.leaves.ideal_time import base_duration_s
+from irene.leaves.leaf_table import make_table
+from irene.primitives.attention import attention_backend
+from irene.primitives.call import Call, TensorSpec
+from irene.primitives.work import count_work
+from tests.predictor.made_law import attention, gelu, linear
+
+SPEC = load_device("h200")
+
+
+@pytest.mark.parametrize("call", [linear(4096, 4096, 4096), linear(8, 4096, 4096), gelu(4096, 4096)])
+def test_a_roofline_and_a_floor(call: object) -> None:
+    assert (
+        base_duration_s(call, "bfloat16", SPEC) == roofline_s(count_work(call), "bfloat16", SPEC) + SPEC.kernel_floor_s
+    )
+
+
+def test_dtypes_have_their_own_peaks() -> None:
+    call = linear(8192, 8192, 8192, "float32")
+    assert base_duration_s(call, "float32", SPEC) > 5 * base_duration_s(call, "tf32", SPEC)
+
+
+def test_attention_by_backend() -> None:
+    """A mask whose rows are not contiguous forbids the fused kernels: plain math writes its scores to memory."""
+    fused, plain = attention(1024), attention(1024, mask=TensorSpec((8, 12, 1024, 1024), (1, 8, 96, 98304), "bfloat16"))
+    assert (attention_backend(fused), attention_backend(plain)) == ("cudnn", "math")
+    assert base_duration_s(plain, "bfloat16", SPEC) > 5 * base_duration_s(fused, "bfloat16", SPEC)
+
+
+def test_causal_attention_does_about_half() -> None:
+    full, causal = (base_duration_s(attention(4096, causal=c), "bfloat16", SPEC) for c in (False, True))
+    assert causal == pytest.approx(full / 2, rel=0.05)
+
+
+def test_float32_attention_runs_on_the_vector_units_even_as_tf32() -> None:
+    call = attention(2048, dtype="float32")
+    assert base_duration_s(call, "float32", SPEC) == base_duration_s(call, "tf32", SPEC)
+
+
+def test_the_base_does_not_know_whether_weights_are_cold() -> None:
+    call = linear(8, 4096, 4096)
+    table = make_table([call, call], ["bfloat16"] * 2, [False, True], SPEC)
+    assert table.base_s[0] == table.base_s[1]
+    assert table.cold.tolist() == [False, True]
+
+
+def made(op: str, x: TensorSpec, *args: object, out: TensorSpec | None = None) -> Call:
+    return Call(f"aten.{op}", (x, *args), (), (out or x,))
+
+
+def bytes_s(count: float) -> float:
+    return count / SPEC.hbm_bytes_per_s
+
+
+IMAGE = TensorSpec((8, 64, 64, 256), (64 * 64 * 256, 64 * 256, 256, 1), "bfloat16")
+
+
+def test_a_roll_passes_over_its_tensor_once_a_dimension() -> None:
+    one, two = (made("roll.default", IMAGE, shifts, dims) for shifts, dims in (((3,), (1,)), ((3, 3), (1, 2))))
+    once_s = base_duration_s(one, "bfloat16", SPEC)
+    assert base_duration_s(made("roll.default", IMAGE, (3,)), "bfloat16", SPEC) == once_s, "flat, without dimensions"
+    assert once_s == pytest.approx(bytes_s(2 * IMAGE.bytes) + SPEC.kernel_floor_s)
+    assert base_duration_s(two, "bfloat16", SPEC) == pytest.approx(2 * once_s)
+
+
+def test_padding_fills_before_it_copies_and_padding_nothing_is_a_copy() -> None:
+    padded = TensorSpec((8, 72, 64, 256), (72 * 64 * 256, 64 * 256, 256, 1), "bfloat16")
+    nothing, less = (made("pad.default", IMAGE, (0, 0, 0, 0, 0, cut)) for cut in (0, -8))
+    assert base_duration_s(less, "bfloat16", SPEC) == base_duration_s(nothing, "bfloat16", SPEC)
+    some = made("pad.default", IMAGE, (0, 0, 0, 0, 0, 8), out=padded)
+    mirrored = made("pad.default", IMAGE, (0, 0, 0, 0, 0, 8), "reflect", out=padded)
+    assert base_duration_s(nothing, "bfloat16", SPEC) == pytest.approx(bytes_s(2 * IMAGE.bytes) + SPEC.kernel_floor_s)
+    filling_s = base_duration_s(some, "bfloat16", SPEC) - base_duration_s(mirrored, "bfloat16", SPEC)
+    assert filling_s == pytest.approx(bytes_s(padded.bytes) + SPEC.kernel_floor_s)
+
+
+def test_a_group_norm_reads_its_input_twice() -> None:
+    x = TensorSpec((8, 512, 4096), (512 * 4096, 4096, 1), "bfloat16")
+    assert base_duration_s(made("group_norm.default", x, 512), "bfloat16", SPEC) > bytes_s(3 * x.bytes)
+
+
+def test_a_weight_norm_of_the_last_dimension_walks_over_rows() -> None:
+    """wav2vec2's: 36,864 rows of 128 taps take some 200 us on an H200, where the bytes alone would take 5."""
+    weight = TensorSpec((768, 48, 128), (48 * 128, 128, 1), "bfloat16", weight=True)
+    norms = TensorSpec((1, 1, 128), (128, 128, 1), "bfloat16", weight=True)
+    walked, by_channel, of_all = (made("_weight_norm.default", weight, norms, dim) for dim in (2, 0, -1))
+    assert 1e-4 < base_duration_s(walked, "bfloat16", SPEC) < 3e-4
+    assert base_duration_s(by_channel, "bfloat16", SPEC) < 1e-5
+    assert base_duration_s(of_all, "bfloat16", SPEC) < 1e-5, "-1 is the norm over everything, another kernel"

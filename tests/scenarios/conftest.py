@@ -1,0 +1,3 @@
+"""Programs under measurement are run, not imported: they read standard input at once."""
+
+collect_ignore_glob = ["programs/*.py"]
