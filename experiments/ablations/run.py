@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 from joblib import Parallel, delayed
-from leaves import fit_blind_leaves, fit_linear_leaves, fit_smooth_leaves, fit_tree_leaves, fit_uncapped_leaves
+from leaves import fit_blind_leaves, fit_gp_leaves, fit_linear_leaves, fit_tree_leaves, fit_uncapped_leaves
 
 from irene.dataset.schema import ROW_FIELDS
 from irene.dataset.store import load_rows
@@ -23,8 +23,8 @@ from irene.evaluation.judging import judge
 from irene.evaluation.metrics import absolute_percentage_errors, family_mean_mape_pct
 from irene.evaluation.noise import GPU_BOUND, HOST_BOUND, regime_of
 from irene.evaluation.splits import Fold, leave_one_family_out
-from irene.hardware.spec import load_device
-from irene.leaves.survey import Survey, gather_survey
+from irene.hardware.devices import load_device
+from irene.leaves.survey_prior import Survey, gather_survey
 from irene.predictor.aggregation import NEUTRAL
 from irene.predictor.predictor import Predictor
 from irene.predictor.training import FitLeaves, fit
@@ -47,7 +47,7 @@ VARIANTS: dict[str, Build] = {
     "no survey of products": lambda rows, seed, survey, full: fit(rows, seed),
     "no survey, no candidates of tiles and waves": leaving(fit_blind_leaves),
     "trees alone": leaving(fit_tree_leaves),
-    "Gaussian processes alone": leaving(fit_smooth_leaves),
+    "Gaussian processes alone": leaving(fit_gp_leaves),
     "no power cap": leaving(fit_uncapped_leaves),
     "no timeline of the host": lambda rows, seed, survey, full: replace(full, host=replace(full.host, factor=0.0)),
     "no learned aggregation": lambda rows, seed, survey, full: replace(full, weights=NEUTRAL),

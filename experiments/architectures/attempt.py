@@ -13,7 +13,8 @@ import torch
 
 import irene
 from irene.errors import IreneError
-from irene.model_tree.tree import ModelTree, Workload
+from irene.model_tree.tree import ModelTree
+from irene.model_tree.workload import Workload
 from irene.primitives.kinds import is_known
 from irene.primitives.work import Work, count_work
 from irene.tracing.building import build_model
@@ -37,10 +38,14 @@ def attempt(model_type: str, task: str) -> dict[str, Any]:
         config = default_config(model_type)
     except Exception as error:  # whatever the library's config class raises without arguments
         return row | {"outcome": "no default", "reason": f"no config without arguments: {_line(error)}"}
-    first = row | _attempt(config, Workload(BATCH_SIZE, SEQ_LEN, None, "bfloat16", task), model_type)
+    first = row | _attempt(
+        config, Workload(batch_size=BATCH_SIZE, seq_len=SEQ_LEN, dtype="bfloat16", task=task), model_type
+    )
     if first["outcome"] != "cannot run":
         return first
-    second = row | _attempt(config, Workload(BATCH_SIZE, SEQ_LEN, None, "float32", task), model_type)
+    second = row | _attempt(
+        config, Workload(batch_size=BATCH_SIZE, seq_len=SEQ_LEN, dtype="float32", task=task), model_type
+    )
     return second | {"dtype": "float32", "proof": first["proof"]} if second["outcome"] == "traced" else first
 
 

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from irene.predictor.prediction import PROVENANCES
+from irene.predictor.node_values import PROVENANCES
 
 HERE = Path(__file__).parent
 CPU_LIMIT_S, TIMEOUT_S = 200, 900  # of one core, asked for politely; of a clock, then the process is killed

@@ -30,6 +30,7 @@ from irene.explanation.shared_errors import (
     save_shared_errors,
     sharing_of,
 )
+from irene.hardware.devices import DEFAULT_DEVICE, load_device
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
@@ -47,7 +48,7 @@ def main() -> None:
 
     judged = load_held_out(options.data, options.cases, jobs=options.jobs)
     models = judged[(judged["level"] == "model") & (judged["method"] == "window")].reset_index(drop=True)
-    residuals = residuals_of(judged)
+    residuals = residuals_of(judged, load_device(DEFAULT_DEVICE))
     pairs = pd.DataFrame(compare_pairs(models, residuals, {}, at_equal_workload=True))
     pairs.to_csv(HERE / "pairs.csv", index=False, float_format="%.4g")
     every = pd.DataFrame(compare_pairs(models, residuals, {}, at_equal_workload=False))

@@ -24,6 +24,7 @@ from irene.explanation.shared_errors import (
     residuals_of,
     sharing_of,
 )
+from irene.hardware.devices import DEFAULT_DEVICE, load_device
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +43,7 @@ def main() -> None:
 
     judged = load_held_out(options.data, options.cases, jobs=options.jobs)
     pairs = pd.DataFrame(find_pairs(fill_noise(judged[judged["method"] == "window"])))
-    pairs["is_in_interval"] = hold_intervals(pairs, residuals_of(judged))
+    pairs["is_in_interval"] = hold_intervals(pairs, residuals_of(judged, load_device(DEFAULT_DEVICE)))
     pairs.to_csv(HERE / "pairs.csv", index=False, float_format="%.4g")
     above = pairs[pairs["is_above_noise"]]
     text = to_markdown(summarise(above)).strip()
@@ -90,9 +91,9 @@ def hold_intervals(pairs: pd.DataFrame, residuals: list[Residual]) -> list[bool 
 
 def summarise(pairs: pd.DataFrame) -> pd.DataFrame:
     """Sign and size of the change by what changed; models and modules together are what the bar is about."""
-    wholes = pairs["level"] != "primitive"
+    trees = pairs["level"] != "primitive"
     table = []
-    for name, group in (("models and modules", pairs[wholes]), ("primitives", pairs[~wholes])):
+    for name, group in (("models and modules", pairs[trees]), ("primitives", pairs[~trees])):
         for change in ("all", *CHANGES):
             here = group if change == "all" else group[group["change"] == change]
             if len(here):

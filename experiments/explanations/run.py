@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from irene.account import GPU_BOUND_FROM_PCT
 from irene.dataset.store import load_rows
 from irene.dataset.summary import to_markdown
 from irene.evaluation.held_out import load_held_out
-from irene.evaluation.noise import GPU_BOUND_FROM_PCT
-from irene.hardware.spec import load_device
+from irene.hardware.devices import load_device
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent

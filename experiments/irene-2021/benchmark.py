@@ -11,8 +11,8 @@ import time
 import numpy as np
 from jobs import DEVICES, data_folder, load_table
 
-from irene.evaluation.irene_2021 import crossvalidate
-from irene.predictor.irene_2021.estimator import Irene2021
+from irene.irene_2021.estimator import Irene2021
+from irene.irene_2021.judging import crossvalidate
 
 
 def main() -> None:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from irene.dataset.irene_2021.node_table import NodeTable, tabulate_nodes
-from irene.dataset.irene_2021.tree_files import load_trees
-from irene.evaluation.irene_2021 import (
+from irene.irene_2021.estimator import STAND_INS, Irene2021
+from irene.irene_2021.judging import (
     choose_on_inner_folds,
     crossvalidate,
     group_models,
@@ -20,13 +19,14 @@ from irene.evaluation.irene_2021 import (
     predict_held_out,
     tabulate_models,
 )
-from irene.predictor.irene_2021.estimator import STAND_INS, Irene2021
-from irene.predictor.irene_2021.settings import Settings
-from irene.predictor.wall_trees.devices import GTX_1070, GTX_1080_TI
-from irene.predictor.wall_trees.run_trees import RunTrees
-from irene.predictor.wall_trees.static_trees import StaticTrees
-from irene.predictor.wall_trees.transfer import calibrate_on_leaves, draw_leaves, move_to_device
-from irene.predictor.wall_trees.work import count_node_work
+from irene.irene_2021.node_table import NodeTable, tabulate_nodes
+from irene.irene_2021.settings import Settings
+from irene.irene_2021.tree_files import load_trees
+from irene.irene_2021.wall_trees.devices import GTX_1070, GTX_1080_TI
+from irene.irene_2021.wall_trees.run_trees import RunTrees
+from irene.irene_2021.wall_trees.static_trees import StaticTrees
+from irene.irene_2021.wall_trees.transfer import calibrate_on_leaves, draw_leaves, move_to_device
+from irene.irene_2021.wall_trees.work import count_node_work
 
 DEVICES = {1: GTX_1070, 2: GTX_1080_TI}  # inferred from memory clocks
 FILES = {"six": "irene_device_{}.jsonl.gz", "tiny-ctrl": "tiny_ctrl_device_{}.jsonl.gz"}

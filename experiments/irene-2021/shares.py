@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from jobs import DEVICES, load_table, make_ours
 
-from irene.dataset.irene_2021.node_table import Floats, NodeTable
-from irene.evaluation.irene_2021 import group_models, predict_held_out
+from irene.irene_2021.judging import group_models, predict_held_out
+from irene.irene_2021.node_table import Floats, NodeTable
 
 MODULES = {
     "attention": ("attention", "bertattention", "robertaattention", "multiheadselfattention"),

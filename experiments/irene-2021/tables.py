@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from irene.dataset.summary import to_markdown
-from irene.evaluation.irene_2021 import LEVELS
+from irene.irene_2021.judging import LEVELS
 
 PUBLISHED = {
     "roberta-base": (0.71, 5.49, 6.91), "gpt2": (0.63, 14.92, 4.88), "distilbert-base-uncased": (0.60, 6.04, 19.01),

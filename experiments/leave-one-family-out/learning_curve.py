@@ -16,9 +16,9 @@ from irene.dataset.schema import ROW_FIELDS
 from irene.evaluation.error_table import LONG_FROM_S, part_of
 from irene.evaluation.metrics import absolute_percentage_errors
 from irene.evaluation.splits import Mask, leave_sites_out, site_of
-from irene.hardware.spec import load_device
-from irene.leaves.survey import Survey
-from irene.predictor.training import fit_blended_leaves
+from irene.hardware.devices import load_device
+from irene.leaves.survey_prior import Survey
+from irene.predictor.training import fit_leaf_ensembles
 from irene.predictor.training_data import gather_primitives
 from irene.primitives.sites import site_of_call
 
@@ -28,8 +28,10 @@ SHARES_PCT = (25, 50, 75, 100)
 def judge_curve(
     rows: pd.DataFrame, survey: Survey | None, seed: int = 0, jobs: int = 2, folds: int = 5
 ) -> pd.DataFrame:
-    """One row a (share of the sites, held-out primitive above 20 us): `share_pct`, `part`, `site`, `error_pct`, and
-    `timings`, how many there were in training."""
+    """One row a share of the sites and held-out primitive above 20 us.
+
+    Columns: `share_pct`, `part`, `site`, `error_pct`, and `timings`, how many there were in training.
+    """
     rows = rows[list(ROW_FIELDS)]
     tasks = [(fold.train, fold.test, share) for fold in leave_sites_out(rows, folds, seed) for share in SHARES_PCT]
     parts = Parallel(n_jobs=jobs)(delayed(_judge)(rows, survey, *task, seed) for task in tasks)
@@ -61,7 +63,7 @@ def _judge(
     held_out = gather_primitives(rows[test], spec)
     if survey is not None:
         data = replace(data, survey=survey.without_sites({site_of(signature) for signature in rows[test]["signature"]}))
-    predicted_s = fit_blended_leaves(data, spec, seed).predict_burst_s(held_out.timed)
+    predicted_s = fit_leaf_ensembles(data, spec, seed).predict_burst_s(held_out.timed)
     errors_pct = absolute_percentage_errors(held_out.timed_s, predicted_s)
     parts, taught_parts = (part_of(pd.Series(table.kinds)) for table in (held_out.timed, data.timed))
     counts = taught_parts.value_counts()

@@ -1,4 +1,6 @@
-"""Leave one family out on the measured H200 rows: writes table.csv, table.md, cases.csv and the tables in README.md.
+"""Leave one family out on the measured H200 rows: writes table.csv, table.md, cases.csv, and tables into Markdown.
+
+The tables stand in README.md here, in docs/accuracy.md, and the three lines that matter most on the front page.
 
 python experiments/leave-one-family-out/run.py [--reserve] [--seeds 0 1 2] [--data data/h200] [--jobs 2]
 python experiments/leave-one-family-out/run.py --learning-curve
@@ -10,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+from goals import tabulate_goals, tabulate_heaviest
 from learning_curve import judge_curve, tabulate_curve
 from tables import (
     CASE_COLUMNS,
@@ -21,26 +24,28 @@ from tables import (
     main_rows,
     tabulate_sources,
     worst_models,
-    write_bars,
     write_coverage,
+    write_front_page,
+    write_goals,
     write_sources,
     write_table,
 )
 
+from irene.cores import count_cores
 from irene.dataset.store import load_rows
 from irene.dataset.summary import label_runs
 from irene.evaluation import judge_seeds
-from irene.evaluation.bars import tabulate_bars, tabulate_heaviest
 from irene.evaluation.coverage import tabulate_coverage
 from irene.evaluation.error_table import tabulate_errors, to_markdown
 from irene.evaluation.held_out import save_held_out, stamp_inputs
 from irene.evaluation.noise import tabulate_noise
-from irene.hardware.spec import load_device
-from irene.leaves.survey import gather_survey
+from irene.hardware.devices import load_device
+from irene.leaves.survey_prior import gather_survey
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+ACCURACY = ROOT / "docs" / "accuracy.md"
 BUILD = ROOT / "build"  # other experiments judge by the same folds
 
 
@@ -50,13 +55,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="the first one's table is written")
     parser.add_argument("--reserve", action="store_true", help="judge the reserved families too: once per release")
     parser.add_argument("--learning-curve", action="store_true", help="only what more timings would buy")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, help="processes side by side; by default one a core")
     options = parser.parse_args()
 
     rows = load_rows(options.data)
     if options.learning_curve:
         survey = gather_survey(options.data, rows, load_device("h200"))
-        curve = tabulate_curve(judge_curve(rows, survey, options.seeds[0], options.jobs))
+        curve = tabulate_curve(judge_curve(rows, survey, options.seeds[0], options.jobs or count_cores()))
         curve.to_csv(HERE / "learning-curve.csv", index=False, float_format="%.4g")
         write_between_marks(HERE / "README.md", write_table(curve), *marks("curve"))
         return
@@ -64,24 +69,25 @@ def main() -> None:
     judged = judge_seeds(options.data, options.seeds, reserve=options.reserve, jobs=options.jobs, keep=keep)
     for seed, cases in judged.items():
         save_held_out(cases, options.data, BUILD / f"held-out{f'-seed-{seed}' if seed else ''}.parquet", seed)
-    bars = write_standing(judged)
+    goals = write_standing(judged)
     table = write_errors(judged, tabulate_noise(rows.assign(run=label_runs(rows, options.data))))
-    write_between_marks(ROOT / "README.md", write_bars(bars), *marks("bars"))
-    write_between_marks(ROOT / "README.md", to_markdown(front_rows(table)), *marks("errors"))
+    write_between_marks(ROOT / "README.md", write_front_page(goals), *marks("accuracy"))
+    write_between_marks(ACCURACY, write_goals(goals), *marks("goals"))
+    write_between_marks(ACCURACY, to_markdown(front_rows(table)), *marks("errors"))
 
 
 def write_standing(judged: dict[int, pd.DataFrame]) -> pd.DataFrame:
-    """The bars over seeds; of the first seed, the coverage of the intervals and where the error of primitives sits."""
+    """The goals over seeds; of the first seed, the coverage of the intervals and where the error of primitives sits."""
     first = next(iter(judged.values()))
-    bars, coverage, sources = tabulate_bars(judged), tabulate_coverage(first), tabulate_sources(first)
-    for name, frame in (("bars", bars), ("coverage", coverage), ("sources", pd.concat(sources.values()))):
+    goals, coverage, sources = tabulate_goals(judged), tabulate_coverage(first), tabulate_sources(first)
+    for name, frame in (("goals", goals), ("coverage", coverage), ("sources", pd.concat(sources.values()))):
         frame.to_csv(HERE / f"{name}.csv", index=False, float_format="%.4g")
     for name, text in (
-        ("bars", write_bars(bars)), ("coverage", write_coverage(coverage)), ("sources", write_sources(sources)),
+        ("goals", write_goals(goals)), ("coverage", write_coverage(coverage)), ("sources", write_sources(sources)),
         ("heaviest", write_table(tabulate_heaviest(first))),
     ):  # fmt: skip
         write_between_marks(HERE / "README.md", text, *marks(name))
-    return bars
+    return goals
 
 
 def write_errors(judged: dict[int, pd.DataFrame], noise: pd.DataFrame) -> pd.DataFrame:

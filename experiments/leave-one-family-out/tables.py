@@ -26,11 +26,22 @@ TITLES = {
     "site_mean_pct": "site mean %", "median_pct": "median %", "p90_pct": "p90 %", "bias_pct": "bias %",
     "share_pct": "share of the error %", "mean": "mean over seeds %", "min": "least %", "max": "most %", "met": "met?",
 }  # fmt: skip
+FRONT_PAGE = (
+    "models, GPU-bound, eager: energy, family mean",
+    "models, captured: energy, family mean",
+    "models, host-bound, eager: energy, family mean",
+)
 SMALLEST_SHARE_PCT = 1.0  # of the README's table of kinds; all are in sources.csv
 
 
-def write_bars(bars: pd.DataFrame) -> str:
-    return write_table(bars.rename(columns={**TITLES, "goal": "goal %"}))
+def write_goals(goals: pd.DataFrame) -> str:
+    return write_table(goals.rename(columns={**TITLES, "goal": "goal %"}))
+
+
+def write_front_page(goals: pd.DataFrame) -> str:
+    """The three lines of the front page: energy of whole models, by what limits them."""
+    lines = goals[goals["of"].isin(FRONT_PAGE)]
+    return write_table(lines[["of", "mean", "min", "max"]].rename(columns=TITLES))
 
 
 def write_coverage(coverage: pd.DataFrame) -> str:
@@ -48,14 +59,13 @@ def tabulate_sources(judged: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def write_sources(sources: dict[str, pd.DataFrame]) -> str:
     parts = []
     for title, table in sources.items():
-        if "kind" in table:
-            table = table[table["share_pct"] >= SMALLEST_SHARE_PCT]
-        parts.append(f"### {title}\n\n{write_table(table.rename(columns=TITLES)).rstrip()}\n")
+        shown = table[table["share_pct"] >= SMALLEST_SHARE_PCT] if "kind" in table else table
+        parts.append(f"### {title}\n\n{write_table(shown.rename(columns=TITLES)).rstrip()}\n")
     return "\n".join(parts)
 
 
 def main_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """What the README shows: energy everywhere, time of primitives; sites part by part, above 20 us."""
+    """What README.md here shows: energy everywhere, time of primitives; sites part by part, above 20 us."""
     energy = table["quantity"].str.startswith("energy")
     energy |= (table["quantity"] == "time") & (table["level"] == "primitive")
     brief = (table["held_out"] != "site") | ((table["part"] != "all") & (table["regime"] == "above 20 us"))
@@ -63,14 +73,14 @@ def main_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_family(cases: pd.DataFrame) -> pd.DataFrame:
-    wholes = cases[(cases["level"] != "primitive") & (cases["held_out"] != "site")].copy()
-    wholes["regime"] = wholes["gpu_utilization_pct"].astype(float).map(regime_of)
-    energy = wholes["predicted_energy_j"] / wholes["measured_energy_j"] - 1
-    time = wholes["predicted_duration_s"] / wholes["measured_duration_s"] - 1
-    wholes = wholes.assign(energy=100 * energy.abs(), bias=100 * energy, time=100 * time.abs())
+    trees = cases[(cases["level"] != "primitive") & (cases["held_out"] != "site")].copy()
+    trees["regime"] = trees["gpu_utilization_pct"].astype(float).map(regime_of)
+    energy = trees["predicted_energy_j"] / trees["measured_energy_j"] - 1
+    time = trees["predicted_duration_s"] / trees["measured_duration_s"] - 1
+    trees = trees.assign(energy=100 * energy.abs(), bias=100 * energy, time=100 * time.abs())
     keys = ["held_out", "level", "execution", "regime", "family"]
     columns = {"cases": ("energy", "size"), "energy mean": ("energy", "mean"), "energy bias": ("bias", "median")}
-    return wholes.groupby(keys).agg(**columns, **{"time mean": ("time", "mean")}).reset_index()
+    return trees.groupby(keys).agg(**columns, **{"time mean": ("time", "mean")}).reset_index()
 
 
 def by_kind(judged: pd.DataFrame) -> pd.DataFrame:
@@ -109,12 +119,12 @@ def compare_seeds(tables: dict[int, pd.DataFrame]) -> pd.DataFrame:
 
 
 def front_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """What the project's front page shows: wholes with families held out, the reserve apart; primitives with sites."""
-    wholes = (table["level"] != "primitive") & table["quantity"].str.startswith("energy")
+    """What docs/accuracy.md shows: trees with families held out, the reserve apart; primitives with sites."""
+    trees = (table["level"] != "primitive") & table["quantity"].str.startswith("energy")
     parts = (table["held_out"] == "site") & (table["part"] != "all") & (table["regime"] == "above 20 us")
     border = table["regime"].str.startswith("border")
     watched_modules = (table["level"] == "module") & (table["quantity"] != "energy")
-    brief = table[(wholes & ~border & ~watched_modules) | (parts & (table["quantity"] != "power"))]
+    brief = table[(trees & ~border & ~watched_modules) | (parts & (table["quantity"] != "power"))]
     columns = ["held_out", "level", "part", "quantity", "execution", "regime", "cases", "families"]
     columns += ["family_mean_mape_pct", "p90_ape_pct", "coverage_pct", "noise_floor_pct", "card_noise_pct"]
     return brief[[*columns, *(name for name in table.columns if name.startswith(("power_cap", "flop_", "sum_of")))]]

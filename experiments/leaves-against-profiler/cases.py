@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from irene.model_tree.tree import ModelTree, Workload
+from irene.model_tree.tree import ModelTree
+from irene.model_tree.workload import Workload
 from irene.tracing.building import build_model
 from irene.tracing.inputs import build_inputs
 from irene.tracing.sources import load_config
@@ -56,7 +57,7 @@ class Case:
         return lambda: model(**arguments)
 
     def _workload(self) -> Workload:
-        return Workload(self.batch_size, self.seq_len, None, self.dtype, self.task)
+        return Workload(batch_size=self.batch_size, seq_len=self.seq_len, dtype=self.dtype, task=self.task)
 
     def _config(self) -> Any:
         if isinstance(self.config, dict):

@@ -13,15 +13,23 @@ import pandas as pd
 
 from irene.dataset.store import load_rows
 from irene.dataset.summary import to_markdown
+from irene.hardware.kernel_library import load_library
 from irene.leaves.leaf_model import LeafValues
 from irene.leaves.leaf_table import make_table
 from irene.predictor.bundle import load_bundle, shipped_bundle
-from irene.predictor.expert_loads import TYPICAL_DEVIATION, RouterLoads, deal_unevenly, uneven_factor, without_idle
+from irene.predictor.load_imbalance import (
+    TYPICAL_DEVIATION,
+    RouterLoads,
+    apply_load_imbalance,
+    uneven_factor,
+    without_idle,
+)
 from irene.predictor.predictor import Predictor
 from irene.primitives.call import read_signature
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
+GROUPED = load_library("hopper").grouped_products
 DATA = HERE.parents[1] / "data" / "h200"
 MARKS = "<!-- written by loads.py: begin -->", "<!-- written by loads.py: end -->"
 _SEEN = ("signature", "weights", "busy_experts_pct", "expert_load_deviation")
@@ -47,7 +55,7 @@ def tabulate(rows: pd.DataFrame) -> pd.DataFrame:
     drawn = drawn.assign(
         ratio=drawn["duration_s"] / drawn["equal_s"],
         mean_rows=[math.ceil(x.shape[0] / weight.shape[0]) for x, weight in shapes],
-        law=[uneven_factor(math.ceil(x.shape[0] / weight.shape[0]), weight.shape[-1]) for x, weight in shapes],
+        law=[uneven_factor(math.ceil(x.shape[0] / weight.shape[0]), weight.shape[-1], GROUPED) for x, weight in shapes],
     )
     table = drawn.pivot_table(index="mean_rows", columns="drawn_load_deviation", values="ratio", aggfunc="median")
     table.columns = [f"drawn with {deviation:g}" for deviation in table.columns]
@@ -77,9 +85,9 @@ def tabulate_idle(rows: pd.DataFrame, fitted: Predictor) -> pd.DataFrame:
 def _burst_s(fitted: Predictor, signature: str, weights: str, busy_pct: float, deviation: float, assumed: str) -> float:
     loads = RouterLoads(busy_pct / 100, deviation) if assumed == "loads as drawn" else RouterLoads()
     table = make_table([read_signature(signature)], ["bfloat16"], [weights == "cold"], fitted.spec)
-    dealt = without_idle(table, loads)
-    alone = LeafValues(fitted.leaves.predict_burst_s(dealt), np.ones(1), np.ones(1))
-    return float((alone if assumed == "equal loads" else deal_unevenly(alone, dealt, loads)).duration_s[0])
+    routed = without_idle(table, loads)
+    alone = LeafValues(fitted.leaves.predict_burst_s(routed), np.ones(1), np.ones(1))
+    return float((alone if assumed == "equal loads" else apply_load_imbalance(alone, routed, loads)).duration_s[0])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How unevenly do routers of untrained mixtures of experts deal their tokens? Writes the table in README.md.
+"""How unevenly do routers of untrained mixtures of experts route their tokens? Writes the table in README.md.
 
 python experiments/routing/run.py
 """
@@ -29,11 +29,11 @@ TOKENS = (128, 512)
 def main() -> None:
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
-    table = pd.DataFrame([row for name, layers in MODELS.items() for row in deal(name, layers)])
+    table = pd.DataFrame([row for name, layers in MODELS.items() for row in routed_tokens(name, layers)])
     write_between_marks(HERE / "README.md", to_markdown(table))
 
 
-def deal(name: str, layers: int) -> Iterator[dict[str, Any]]:
+def routed_tokens(name: str, layers: int) -> Iterator[dict[str, Any]]:
     """A row for each number of tokens: over the layers, the share of experts with any token, and how loads vary."""
     bundled = find_bundled(name)
     assert bundled is not None

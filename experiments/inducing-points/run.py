@@ -1,6 +1,6 @@
 """How many points a leaf regressor's Gaussian process needs: error, seconds and size, with whole sites held out.
 
-    python experiments/smooth-points/run.py [--regressors NAME ...]
+    python experiments/inducing-points/run.py [--regressors NAME ...]
 
 Writes `points.csv` and the table of the README. Rows of the reserved families are left out.
 """
@@ -19,12 +19,12 @@ import pandas as pd
 from irene.dataset.families import reserved_families
 from irene.dataset.store import load_rows
 from irene.dataset.summary import to_markdown
-from irene.hardware.spec import load_device
-from irene.leaves.blend import gains_of
-from irene.leaves.leaf_model import fit_time
-from irene.leaves.leaf_table import REGRESSORS
-from irene.leaves.smooth_regressor import fit_smooth
-from irene.leaves.survey import Survey, fit_surveyed, gather_survey
+from irene.hardware.devices import load_device
+from irene.leaves.kernel_sets import REGRESSORS
+from irene.leaves.leaf_model import TIME_SETTINGS, fit_time
+from irene.leaves.learners.ensemble import fit_trees, gains_of
+from irene.leaves.learners.sparse_gp import fit_sparse_gp
+from irene.leaves.survey_prior import Survey, fit_surveyed, gather_survey
 from irene.predictor.training_data import PrimitiveData, gather_primitives
 from irene.primitives.sites import site_of_call
 from irene.reporting.marked_text import write_between_marks
@@ -52,12 +52,13 @@ def main() -> None:
 
 
 def judge(data: PrimitiveData, survey: Survey | None, regressor: str) -> list[dict[str, object]]:
-    """One row a limit: errors of the blend and of the process alone on sites held out, and what they cost.
+    """One row a limit: errors of the ensemble and of the process alone on sites held out, and what they cost.
 
     Where there is a survey both stand on its regressor, which has not seen the sites either.
     """
     timed = data.timed
     members = np.flatnonzero((np.array(timed.regressors) == regressor) & timed.launches)
+    names = timed.names_of(regressor)
     features, measured_s = timed.matrix(regressor, members), data.timed_s[members]
     target = np.log(measured_s / timed.base_s[members])
     own_sites = [site_of_call(timed.calls[i]) for i in members]
@@ -68,30 +69,32 @@ def judge(data: PrimitiveData, survey: Survey | None, regressor: str) -> list[di
     for fold in range(FOLDS):
         taught, asked = folds != fold, folds == fold
         away = {site for site, out in zip(own_sites, asked, strict=True) if out}
-        rough = fit_surveyed(survey.without_sites(away)).get(regressor) if survey else None
-        blend = fit_time(regressor, features[taught], target[taught], surveyed=rough)
-        seen, below = features, np.zeros(len(members))
-        if rough is not None:
-            below = rough.predict(features)
-            seen = np.column_stack([features, below])
-        gains = gains_of(blend.trees, seen.shape[1])
+        prior = fit_surveyed(survey.without_sites(away)).get(regressor) if survey else None
+        fitted = fit_time(regressor, features[taught], names, target[taught], surveyed=prior)
+        seen, below = features[:, [names.index(name) for name in fitted.names]], np.zeros(len(members))
+        own = seen
+        if prior is not None:
+            below = prior.predict(features)
+            seen = np.column_stack([own, below])
+        trees = fit_trees(seen[taught], (target - below)[taught], TIME_SETTINGS, seed=0)
+        gains = gains_of(trees, seen.shape[1])
         for most, apart in LIMITS:
             start_s = time.perf_counter()
-            smooth = fit_smooth(seen[taught], (target - below)[taught], gains, most_points=most, least_apart=apart)
+            gp = fit_sparse_gp(seen[taught], (target - below)[taught], gains, most_points=most, least_apart=apart)
             fitted_s = time.perf_counter()
-            alone = below[asked] + smooth.predict(seen[asked])
+            alone = below[asked] + gp.predict(seen[asked])
             predicted_s = time.perf_counter()
-            answers[most, apart][:, asked] = replace(blend, smooth=smooth).predict(features[asked]), alone
+            answers[most, apart][:, asked] = replace(fitted.ensemble, gp=gp).predict(own[asked]), alone
             per_1000 = (predicted_s - fitted_s) / asked.sum() * 1000
-            costs[most, apart].append((taught.sum(), len(smooth.points), fitted_s - start_s, per_1000))
+            costs[most, apart].append((taught.sum(), len(gp.inducing_points), fitted_s - start_s, per_1000))
     rows = []
     for (most, apart), predicted in answers.items():
         errors_pct = 100 * np.abs(np.exp(predicted - target) - 1)
-        of_blend, alone_pct = (mean_over_sites(e, sites, measured_s > SHORTEST_S) for e in errors_pct)
+        of_ensemble, alone_pct = (mean_over_sites(e, sites, measured_s > SHORTEST_S) for e in errors_pct)
         taught_rows, points, fit_s, predict_s = np.mean(costs[most, apart], axis=0)
         rows.append({
             "regressor": regressor, "most points": most, "apart": apart,
-            "rows taught": round(taught_rows), "points": round(points), "blend_mape_pct": f"{of_blend:.3f}",
+            "rows taught": round(taught_rows), "points": round(points), "ensemble_mape_pct": f"{of_ensemble:.3f}",
             "process_mape_pct": f"{alone_pct:.3f}", "fit_s": f"{fit_s:.2f}", "predict_1000_s": f"{predict_s:.3f}",
         })  # fmt: skip
     return rows
