@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,10 +45,8 @@ class Opened:
         self.page.on("request", lambda request: self.requests.append(request.url))
         clock = context.new_cdp_session(self.page)
         clock.send("Performance.enable", {"timeDomain": "threadTicks"})
-        start = time.perf_counter()
         self.page.goto(address)
         self.page.wait_for_selector(shows)
-        self.opened_s = time.perf_counter() - start
         metrics = {metric["name"]: metric["value"] for metric in clock.send("Performance.getMetrics")["metrics"]}
         self.cpu_s = float(metrics["TaskDuration"])  # of the page's main thread
 

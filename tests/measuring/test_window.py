@@ -26,7 +26,7 @@ def test_real_window_with_a_thread() -> None:
 
     measured = measure_window(call, lambda: None, meter, calls_per_call=4, rng=random.Random(0))
     wall_s = time.monotonic() - start_s
-    assert wall_s < 10  # 1.6 to 1.9 s on a quiet machine
+    assert wall_s < 20  # 1.6 to 1.9 s on a quiet machine
     assert measured.power_w == pytest.approx(306.0, rel=0.03)
     assert 0.002 / 4 <= measured.duration_s < 1.5 * wall_s / len(done) / 4  # a busy machine sleeps longer
     assert measured.energy_j == pytest.approx(measured.power_w * measured.duration_s, rel=1e-9)

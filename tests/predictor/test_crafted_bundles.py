@@ -38,11 +38,11 @@ def craft(folder: Path, raw: bytes, edit: Callable[[dict[str, Any]], Any] = lamb
 
 
 def refuse(folder: Path, words: str) -> None:
-    started_s, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started_s, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(BadBundle, match=words) as caught:
         load_bundle(folder)
     assert len(str(caught.value).splitlines()) == 1 and len(str(caught.value)) < 1200
-    assert time.monotonic() - started_s < 20
+    assert time.process_time() - started_s < 20  # 0.4 at most was measured; what hangs, the tests' own limit ends
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # KiB
 
 

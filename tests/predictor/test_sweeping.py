@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,9 @@ from irene.errors import BadInput, UnknownName
 from irene.predictor import sweeping
 from irene.predictor.predictor import Predictor
 from irene.predictor.sweep_values import Sweep
+from irene.tracing.retracing import Retracer
 from tests.tracing.tiny_models import tiny_config
+from tests.turns import fewest_turns
 
 BATCHES = (1, 3, 4, 10, 33)
 LENGTHS = (1, 5, 31, 32, 33, 100)
@@ -108,16 +109,45 @@ def test_only_what_has_sizes_to_change_is_swept() -> None:
 
 
 def test_a_sweep_is_much_faster_than_its_points() -> None:
-    """100 points in less than the time of 30 predictions; experiments/sweep-speed has the figures."""
+    """100 points in less than the time of 30 predictions, 10 were measured; experiments/sweep-speed has the figures."""
     model = tiny_config("bert", num_hidden_layers=6)
-    irene.predict(model, batch_size=2, seq_len=9)
-    start = time.process_time()
-    for batch_size in range(2, 8):
-        irene.predict(model, batch_size=batch_size, seq_len=100)
-    point_s = (time.process_time() - start) / 6
-    start = time.process_time()
-    irene.sweep(model, batch_sizes=range(2, 12), seq_lens=range(10, 20))
-    assert time.process_time() - start < 30 * point_s
+
+    def predict_each() -> None:
+        for batch_size in range(2, 8):
+            irene.predict(model, batch_size=batch_size, seq_len=100)
+
+    def sweep() -> None:
+        irene.sweep(model, batch_sizes=range(2, 12), seq_lens=range(10, 20))
+
+    predict_each()  # what is paid once, by either
+    sweep()
+    bar = 30 / 6 * fewest_turns(predict_each, attempts=3)
+    assert fewest_turns(sweep, enough=bar) < bar
+
+
+def test_more_points_need_no_more_traces_and_are_priced_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced, priced = 0, []
+    trace, price_tables = Retracer.trace, sweeping.price_tables
+
+    def count_traces(retracer: Retracer, workload: Any) -> Any:
+        nonlocal traced
+        traced += 1
+        return trace(retracer, workload)
+
+    def count_calls(leaves: Any, tables: Any, loads: Any) -> Any:
+        priced.append(sum(len(table.calls) for table in tables))
+        return price_tables(leaves, tables, loads)
+
+    monkeypatch.setattr(Retracer, "trace", count_traces)
+    monkeypatch.setattr(sweeping, "price_tables", count_calls)
+    config = tiny_config("bert", num_hidden_layers=6)
+    few = irene.sweep(config, batch_sizes=range(2, 7), seq_lens=range(10, 20))
+    traced_of_few = traced
+    many = irene.sweep(config, batch_sizes=range(2, 22), seq_lens=range(10, 30))
+    assert (len(few.workloads), len(many.workloads)) == (50, 400)
+    assert 0 < traced_of_few <= 40 and traced - traced_of_few <= 40  # 35 each
+    calls = len(list(irene.trace(config, batch_size=2, seq_len=10).root.leaves))
+    assert len(priced) == 2 and priced[0] < 0.1 * 50 * calls and priced[1] < 0.1 * 400 * calls
 
 
 def test_points_are_priced_so_many_at_a_time(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,11 @@ import irene
 from irene.predictor.prediction import Prediction
 from irene.reporting.report_page import render_report
 from tests.browsing import DESKTOP, PHONE, Opened, launched
+from tests.turns import loop_s, turns_of
 
 pytestmark = pytest.mark.browser
 
-MOST_S, MOST_BYTES = 3.0, 2e6
+MOST_BYTES, MOST_TURNS = 2e6, 8e6  # of the loop of tests/turns.py; 2.5 to 3.1 million were measured
 FIGURES = ("compare-bars", "icicle", "layer-bars", "kind-bars", "roofline-plot")
 COMPUTE = (0, 68, 136)
 """The colour of arithmetic on paper, in every figure but the roofline."""
@@ -147,7 +148,8 @@ def test_a_link_leads_to_a_part_of_a_model(browser: Any, report: Path) -> None:
         again = open_report(browser, report, DESKTOP, address)
         assert detail(again) == name
         assert "cuda_graph" in again.page.locator(".hero-card:visible").inner_text()
-        assert again.page.locator("#where").evaluate("card => Math.abs(card.getBoundingClientRect().top) < 100")
+        near = "() => Math.abs(document.getElementById('where').getBoundingClientRect().top) < 100"
+        again.page.wait_for_function(near)  # it scrolls smoothly
         close_report(again)
     nowhere = open_report(browser, report, DESKTOP, "#part=no.such.part")
     assert detail(nowhere) == "BertModel"
@@ -222,18 +224,15 @@ def test_paper_has_every_figure_and_every_model(browser: Any, report: Path, tmp_
 
 
 @pytest.mark.filterwarnings("ignore:.*do not fit:UserWarning")  # 808 GB of weights
-def test_llama_405b_opens_in_three_seconds(browser: Any, tmp_path: Path) -> None:
+def test_llama_405b_opens_soon(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "llama.html"
     prediction = irene.predict("meta-llama/Llama-3.1-405B", seq_len=2048)
     path.write_text(render_report({"Llama-3.1-405B": prediction}), encoding="utf-8")
     assert path.stat().st_size < MOST_BYTES
-    opened_s, cpu_s = [], []
+    turns = []
     for _ in range(3):
+        before_s = loop_s()
         opened = open_report(browser, path, DESKTOP)
+        turns.append(turns_of(opened.cpu_s, before_s, loop_s()))
         close_report(opened)
-        opened_s.append(opened.opened_s)
-        cpu_s.append(opened.cpu_s)
-        if opened.opened_s < MOST_S:
-            return
-    # Where other processes want every core too, the page is judged by its own processor time.
-    assert min(cpu_s) < MOST_S, (opened_s, cpu_s)
+    assert 0 < min(turns) < MOST_TURNS, turns

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from irene.hardware.devices import load_device
 from irene.scenarios.predicting import predict_pentathlon
 from irene.scenarios.pricing import PriceTable, thin_axes
 from irene.scenarios.streams import Padding, Scenario, draw_stream
+from tests.turns import fewest_turns
 
 IDLE_W = load_device("h200").context_idle_power_w
 
@@ -101,14 +101,16 @@ def test_what_does_not_fit_is_refused() -> None:
         predict_pentathlon("bert-tiny", Scenario(name="offline"), gpus=2)
 
 
-def test_a_hundred_thousand_requests_take_seconds(tmp_path: Path) -> None:
+def test_a_hundred_thousand_requests_take_a_second(tmp_path: Path) -> None:
+    """As long as 60 million turns of a loop; 15 to 24 were measured."""
     lengths = tmp_path / "lengths.txt"
     lengths.write_text("\n".join(str(10 * i) for i in range(1, 51)))
-    irene.predict("bert-tiny")  # imports, and the bundle
-    began = time.process_time()
     scenario = Scenario(name="single_stream", instances=100_000)
-    found = predict_pentathlon("bert-base-uncased", scenario, lengths=str(lengths))
-    assert time.process_time() - began < 10
+    found = predict_pentathlon("bert-base-uncased", scenario, lengths=str(lengths))  # and what is paid once
+    turns = fewest_turns(
+        lambda: predict_pentathlon("bert-base-uncased", scenario, lengths=str(lengths)), enough=60e6, attempts=3
+    )
+    assert turns < 60e6
     shortest, longest = (irene.predict("bert-base-uncased", seq_len=n).duration_s for n in (10, 500))
     median_s = found.value("latency_p50_s")
     assert median_s is not None and 0.999 * shortest <= median_s <= 1.001 * longest

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +15,7 @@ from irene.scenarios.queueing import (
     serve_in_batches,
     serve_one_by_one,
 )
+from tests.turns import fewest_turns
 
 SERVICE_S = 0.01
 
@@ -28,13 +27,17 @@ def _arrivals(rate: float, count: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("load", [0.3, 0.5, 0.8])
 def test_mean_wait_is_that_of_m_d_1(load: float) -> None:
     """Pollaczek and Khinchine: load x service / (2 (1 - load))."""
-    began = time.process_time()
     arrival_s = _arrivals(load / SERVICE_S, 1_000_000)
     served = serve_one_by_one(arrival_s, np.full(len(arrival_s), SERVICE_S))
     assert (served.began_s - arrival_s).mean() == pytest.approx(load * SERVICE_S / (2 * (1 - load)), rel=0.03)
     assert served.busy_s / served.ended_s[-1] == pytest.approx(load, rel=0.01)
     _expect_littles_law(arrival_s, served)
-    assert time.process_time() - began < 3
+
+
+def test_a_million_requests_take_no_time() -> None:
+    """As long as 2.5 million turns of a loop; 0.6 to 0.7 were measured, and a step of Python's each takes 6."""
+    arrival_s, service_s = _arrivals(0.5 / SERVICE_S, 1_000_000), np.full(1_000_000, SERVICE_S)
+    assert fewest_turns(lambda: serve_one_by_one(arrival_s, service_s), enough=2.5e6) < 2.5e6
 
 
 def _expect_littles_law(arrival_s: np.ndarray, served: Served) -> None:

@@ -40,7 +40,7 @@ def test_a_function_that_fails_is_said() -> None:
     began = time.monotonic()
     with pytest.raises(ProgramFailed, match=r"gave no reply within 0\.2 s"):
         measure_pentathlon(CallableServer(_hang, reply_limit_s=0.2), BATCHES)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 200
     for name, message in (("no_such:f", "No module named"), ("json:nothing", "nothing"), ("json:__doc__", "cannot be")):
         with pytest.raises(BadInput, match=message):
             CallableServer(name)
@@ -51,7 +51,7 @@ def _fail(instances: list[object]) -> list[str]:
 
 
 def _hang(instances: list[object]) -> list[str]:
-    time.sleep(60)
+    time.sleep(250)  # longer than any machine is busy, and less than the tests' own limit
     return []
 
 

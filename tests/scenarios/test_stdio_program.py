@@ -19,7 +19,7 @@ from irene.scenarios.streams import INSTANCES, Scenario
 from tests.scenarios.marked_processes import find_marked
 
 PROGRAMS = Path(__file__).parent / "programs"
-LIMIT_S = 60.0
+LIMIT_S = 200.0  # nothing here may wait for its end
 SHORT_S = 3.0  # for what never comes; on a busy machine even what does come takes a while
 MARK = f"of-test-{os.getpid()}"
 PYTHON = [sys.executable, "-S", str(PROGRAMS / "answer.py")]
@@ -81,8 +81,8 @@ def test_what_it_must_not_do_is_survived(how: str, message: str, limit_s: float)
     kept = (15, 20) if how == "answers_twice" else (10,)
     assert found.instances in kept and found.batches == found.instances // 5  # what was measured until then
     assert found.value("throughput_per_s") and found.value("latency_mean_s")
-    assert time.monotonic() - began < 60
-    while find_marked(MARK) and time.monotonic() - began < 60:  # killed, but not yet gone
+    assert time.monotonic() - began < LIMIT_S
+    while find_marked(MARK) and time.monotonic() - began < LIMIT_S:  # killed, but not yet gone
         time.sleep(0.05)
     assert set(list_family(os.getpid())) <= before and not find_marked(MARK)  # no orphans, wherever they hide
 
