@@ -1,6 +1,8 @@
 """How wrong is a generation, or one step of it? Writes cases.csv and the tables of the README.
 
 python experiments/generations/run.py [--data data/h200]
+
+Run it with the transformers that the rows were measured with: a generation is predicted by name.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import transformers
 
 import irene
 from irene.dataset.store import load_rows
@@ -38,6 +41,9 @@ def main() -> None:
 
     rows = load_rows(options.data)
     rows = rows[rows["level"].isin(["generation", "decode_step"])].reset_index(drop=True)
+    measured_with = {dict(read_tree(tree).versions)["transformers"] for tree in rows["tree"]}
+    if transformers.__version__ not in measured_with:
+        print(f"Measured with transformers {', '.join(measured_with)}, traced with {transformers.__version__}.")
     spec = load_device("h200")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -2,8 +2,8 @@
 
     python experiments/peak-memory/run.py
 
-Writes peaks.csv and the table in README.md. A decode step was measured with a second copy of its cache: those rows are
-left out.
+Writes peaks.csv and the table in README.md; run it with the transformers that the rows were measured with. A decode
+step was measured with a second copy of its cache: those rows are left out.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import transformers
 
 import irene
 from irene.dataset.store import load_rows
+from irene.predictor.training_data import read_tree
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).parent
@@ -30,6 +32,8 @@ COLUMNS = (
 
 def trace(row: Any) -> dict[str, Any]:
     asked: dict[str, Any] = {"batch_size": int(row.batch_size), "seq_len": int(row.seq_len), "task": row.task}
+    if not pd.isna(row.decoder_seq_len):
+        asked["decoder_seq_len"] = int(row.decoder_seq_len)
     if row.level == "generation":
         asked |= {"new_tokens": int(row.new_tokens), "task": "base"}
     with warnings.catch_warnings():
@@ -47,6 +51,9 @@ def trace(row: Any) -> dict[str, Any]:
 def main() -> None:
     rows = load_rows(DATA)
     rows = rows[rows["peak_memory_bytes"].notna() & rows["level"].isin(["generation", "model"])]
+    measured_with = {dict(read_tree(tree).versions)["transformers"] for tree in rows["tree"]}
+    if transformers.__version__ not in measured_with:
+        print(f"Measured with transformers {', '.join(measured_with)}, traced with {transformers.__version__}.")
     found = pd.DataFrame([trace(row) for row in rows.itertuples()])
     least = found.groupby("family")["held_before_mb"].median()
     # For each family the allowance that the others give: the least that any of them held.

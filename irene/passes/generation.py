@@ -88,11 +88,13 @@ class Prepared:
 
     def tree_of(self, root: Node, whole: TracedGenerate, name: str) -> ModelTree:
         """A phase as a tree, with what was assumed of the whole."""
+        from irene.tracing.attention import position_bias_notes
         from irene.tracing.named_attention import attention_notes
         from irene.tracing.precision import notes_of_surroundings
         from irene.tracing.tracer import trace_versions, with_quantization
 
-        notes = (*whole.notes, *attention_notes(self.config), *notes_of_surroundings())
+        notes = (*whole.notes, *attention_notes(self.config), *position_bias_notes(self.config, root.leaves))
+        notes = (*notes, *notes_of_surroundings())
         left_out = whole.left_out
         if left_out and self.workload.images == 0:
             notes, left_out = (*notes, text_alone(left_out)), ""

@@ -11,6 +11,7 @@ from irene.errors import Untraceable
 from irene.model_tree.tree import Node
 from irene.primitives.call import Call
 from irene.tracing.data_dependent import READS_VALUE
+from irene.tracing.storages import most_alive_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,13 @@ def cut_at_stops(
         ends[-1] = min(ends[-1], passes[-1] + ends[-2] - passes[-2])
     names = [*(["encode"] if encoders else []), "prefill", *(["decode"] * (tokens - 1))]
     for number, (name, end) in enumerate(zip(names, ends, strict=True)):
-        count = sum(1 for child in children[start:end] for _ in child.leaves)
+        calls = [leaf.call for child in children[start:end] for leaf in child.leaves if leaf.call is not None]
         before = alive[leaves - 1] if leaves else 0
         if not is_last_alone or number == len(ends) - 1:
             phase = place_under(name, children[start:end])
-            yield TracedPhase(name, phase, before, max((before, *alive[leaves : leaves + count])))
-        start, leaves = end, leaves + count
+            most = most_alive_bytes(calls, alive[leaves : leaves + len(calls)])
+            yield TracedPhase(name, phase, before, max(before, most))
+        start, leaves = end, leaves + len(calls)
 
 
 def list_calls(phases: Iterable[TracedPhase]) -> list[tuple[Call, ...]]:

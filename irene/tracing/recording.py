@@ -27,7 +27,7 @@ from irene.tracing.fused import fast_paths
 from irene.tracing.gpu_device import MIXED, NOTE, OnTheGpu, is_about_devices
 from irene.tracing.recorder import Recorder
 from irene.tracing.repeats import Repeats
-from irene.tracing.storages import count_cache_bytes, count_stored_bytes
+from irene.tracing.storages import count_cache_bytes, count_stored_bytes, most_alive_bytes
 
 _PADDED = (
     "An encoder got a padding mask and is shown padded; on a GPU torch may pack its sequences by their true lengths, "
@@ -53,7 +53,8 @@ class Recording(NamedTuple):
     @property
     def memory(self) -> Memory:
         """Of one forward pass: a cache that it returns is among what it makes."""
-        alive_bytes = max(self.alive_bytes, default=0)
+        calls = (leaf.call for leaf in self.root.leaves if leaf.call is not None)
+        alive_bytes = most_alive_bytes(calls, self.alive_bytes)
         return Memory(self.weight_bytes, self.cache_bytes, self.input_bytes + max(alive_bytes - self.cache_bytes, 0))
 
 
@@ -118,6 +119,8 @@ def record_with_notes(
     recorder: Recorder | None = None
     try:
         recorder = Recorder(module, None if repeats is None else repeats.twins.index, given)
+        inputs = [value for value in tree_leaves((args, dict(kwargs))) if _is_stored(value)]
+        recorder.storages.leave_out(inputs)
         with _recording(recorder, constants), nullcontext() if repeats is None else repeats.watching(recorder):
             output = module(*args, **kwargs)
         recorder.strays.check_output(output, recorder.place)
@@ -133,7 +136,7 @@ def record_with_notes(
         raise Untraceable("What is assumed may follow from constants that were not watched.")
     notes = (*sorted(recorder.assumes), *([_PADDED] if recorder.keeps_padding else []))
     weight_bytes = count_stored_bytes([*module.parameters(), *module.buffers()])
-    input_bytes = count_stored_bytes(value for value in tree_leaves((args, dict(kwargs))) if _is_stored(value))
+    input_bytes = count_stored_bytes(inputs)
     cache_bytes, alive_bytes = count_cache_bytes(output), tuple(recorder.alive_bytes)
     return Recording(recorder.root, notes, alive_bytes, weight_bytes, input_bytes, cache_bytes, recorder.has_drawn)
 

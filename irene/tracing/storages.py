@@ -12,17 +12,25 @@ from typing import Any
 
 import torch
 
-ROUNDED_TO_BYTES = 512
-"""The CUDA caching allocator rounds every request up to a multiple of it (PyTorch docs, CUDA semantics)."""
+from irene.primitives.call import Call
+from irene.primitives.inner_memory import bytes_beyond_output, round_up
 
 
 class Storages:
-    """Watches over the storages that recorded calls make; `alive_bytes` is their sum now."""
+    """Watches over the storages that recorded calls make; `alive_bytes` is their sum now.
+
+    Those of `given` tensors are none of them, though calls return views of them.
+    """
 
     def __init__(self) -> None:
         self.alive_bytes = 0
+        self._given: set[int] = set()
         self._tensors: dict[int, int] = {}  # of a storage: how many tensors
         self._watched: dict[int, weakref.ref[torch.Tensor]] = {}
+
+    def leave_out(self, given: Iterable[torch.Tensor]) -> None:
+        """Count no storage of these tensors, which live longer than the recording."""
+        self._given.update(int(tensor.untyped_storage()._cdata) for tensor in given)
 
     def born(self, tensors: Iterable[torch.Tensor], kept: dict[int, int]) -> None:
         """Note what a call returned; `kept` are the keys of storages that outlive the call (weights)."""
@@ -31,7 +39,7 @@ class Storages:
                 continue
             storage = tensor.untyped_storage()
             key = int(storage._cdata)
-            if key in kept:
+            if key in kept or key in self._given:
                 continue
             size = round_up(storage.nbytes())
             if key not in self._tensors:
@@ -51,13 +59,12 @@ class Storages:
         return forget
 
 
-def round_up(size_bytes: int) -> int:
-    """A request as the allocator serves it.
+def most_alive_bytes(calls: Iterable[Call], alive: Iterable[int]) -> int:
+    """The most alive at any time of some calls, of which `alive` says what is after each; 0 for none.
 
-    >>> round_up(1), round_up(0)
-    (512, 0)
+    While a call runs, there is what it returns, and what it needs beyond that.
     """
-    return -(-size_bytes // ROUNDED_TO_BYTES) * ROUNDED_TO_BYTES
+    return max((after + bytes_beyond_output(call) for call, after in zip(calls, alive, strict=True)), default=0)
 
 
 def count_stored_bytes(tensors: Iterable[torch.Tensor]) -> int:

@@ -12,6 +12,7 @@ from irene.errors import BadInput
 from irene.model_tree.quantization import text_alone, twin_note
 from irene.model_tree.tree import ModelTree
 from irene.model_tree.workload import Workload
+from irene.tracing.attention import position_bias_notes
 from irene.tracing.building import build_model
 from irene.tracing.convolution_layout import notes_of_layouts
 from irene.tracing.generation import plain_tokens, trace_continuation
@@ -142,7 +143,8 @@ def trace_config(config: Any, workload: Workload, name: str) -> ModelTree:
 
     found = record_afresh(prepare)
     root = found.root
-    notes = (*found.notes, *attention_notes(config), *notes_of_layouts(root.leaves), *notes_of_surroundings())
+    notes = (*found.notes, *attention_notes(config), *position_bias_notes(config, root.leaves))
+    notes = (*notes, *notes_of_layouts(root.leaves), *notes_of_surroundings())
     notes = (*sharding_notes(made[0]), *notes)
     left_out = towers_left_out(made[0], {node.path for node in root.walk()})
     if left_out and workload.images == 0:

@@ -11,14 +11,16 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig
 
+import irene
 from irene.errors import BadInput
 from irene.model_tree.serialization import tree_from_json, tree_to_json
 from irene.primitives import Call, attention_backend, count_flop
 from irene.reporting.rendering import render
 from irene.reporting.work_table import work_table
 from irene.tracing import trace
-from irene.tracing.attention import attend_on_meta
+from irene.tracing.attention import BIASED, attend_on_meta
 from irene.tracing.encoding import spec_of
+from tests.tracing.tiny_models import tiny_config
 
 sizes = st.integers(1, 5)
 
@@ -163,3 +165,10 @@ def test_the_layout_decides_whether_heads_are_copied_together(dtype: str, is_vie
     (*_, last) = trace(Attention(), torch.zeros(2, 8, 64, dtype=getattr(torch, dtype))).root.leaves
     assert last.call is not None and last.call.name == "reshape"
     assert last.call.is_view == is_view
+
+
+def test_a_position_bias_says_that_releases_differ() -> None:
+    """A T5 adds one to its scores, and a Llama none."""
+    noted = {kind: BIASED in trace(tiny_config(kind), batch_size=2, seq_len=8).notes for kind in ("t5", "llama")}
+    assert noted == {"t5": True, "llama": False}
+    assert BIASED in irene.predict(tiny_config("t5"), batch_size=2, seq_len=8, new_tokens=2).tree.notes

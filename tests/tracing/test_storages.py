@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 import irene
 from irene.model_tree.memory import Memory
 from irene.model_tree.serialization import tree_from_json, tree_to_json
+from irene.model_tree.tree import Node
+from irene.tracing.phases import cut_at_stops
 from irene.tracing.recording import Prepared, record_afresh
 from tests.tracing.tiny_models import tiny_config
 
@@ -43,3 +47,28 @@ def test_a_forward_pass_knows_its_cache_and_a_saved_tree_its_memory() -> None:
     assert tree.memory is not None and tree.memory.kv_cache == 2 * 2 * 4 * 128 * 2 * 8 * 2
     assert 2 * tree.root.parameters <= tree.memory.weights <= 2 * tree.root.parameters + 512 * 30
     assert tree_from_json(tree_to_json(tree)).memory == tree.memory
+
+
+class Biased(torch.nn.Module):
+    """Attention with a bias whose rows do not lie together: plain attention, which writes its scores to memory."""
+
+    def forward(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(x, x, x, bias.transpose(2, 3))
+
+
+def test_memory_inside_an_operator_counts_while_it_runs() -> None:
+    """Of 2 x 4 heads of 256 positions: scores in float32 before and after their softmax, at a byte which are -inf."""
+    x = torch.empty(2, 4, 256, 8, dtype=torch.bfloat16, device="meta")
+    bias = torch.empty(1, 4, 256, 256, dtype=torch.bfloat16, device="meta")
+    found = record_afresh(lambda: Prepared(Biased(), (x, bias), {}))
+    scores, given = 2 * 4 * 256 * 256, x.nbytes + bias.nbytes
+    cast = 4 * 2 * x.nbytes  # query, key and value in float32, and the query scaled
+    assert found.alive_bytes == (0, x.nbytes)
+    assert found.memory.activations == given + cast + scores * (4 + 4 + 1) + 2 * 4 * 256
+    (phase,) = cut_at_stops(_as_a_pass(found.root), found.alive_bytes, 1, primes=False)
+    assert phase.peak_bytes == found.memory.activations - given
+
+
+def _as_a_pass(root: Node) -> Node:
+    """A root that calls the model once, as `generate` does."""
+    return replace(root, children=(replace(root, kind="module", path="model"),))
