@@ -72,6 +72,11 @@ def make_folder(folder: Path) -> None:
         raise cannot_write(folder, problem, "") from None
 
 
+def stderr_is_terminal() -> bool:
+    """Whether somebody watches what a command says of itself."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def stdout_is_terminal() -> bool:
     """Whether people read standard output."""
     return sys.stdout is not None and sys.stdout.isatty()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from functools import partial
 from typing import Annotated
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from irene.cli import options as opt
-from irene.cli.output import stdout_is_terminal, write_output
+from irene.cli.output import stderr_is_terminal, stdout_is_terminal, write_output
 from irene.default_device import DEFAULT_DEVICE
 from irene.errors import BadInput
 
@@ -25,6 +26,7 @@ NewTokens = Annotated[
 ]
 MOST = 100_000
 """Points of one sweep; above, a step of a range is rather missing."""
+_BAR_AFTER_S = 1.0  # on a terminal; what is there sooner needs none
 
 
 @partial(opt.takes_workload, without=("batch_size", "seq_len", "new_tokens", "context_len", "cache", "cache_len"))
@@ -54,12 +56,18 @@ def print_sweep(
         )
     board = opt.read_board(device, sm_clock_mhz, card_factor)
 
+    from tqdm import tqdm
+
     from irene.predictor import sweep
 
-    swept = sweep(
-        model, batch_sizes=batch_sizes, seq_lens=seq_lens, new_tokens=tokens, dequantized=dequantized,
-        predictor=predictor, **board, **workload.given,
-    )  # fmt: skip
+    points, is_watched = len(batch_sizes) * len(seq_lens) * len(tokens), stderr_is_terminal()
+    with tqdm(
+        total=points, unit=" point", file=sys.stderr, disable=not is_watched, delay=_BAR_AFTER_S, leave=False
+    ) as bar:
+        swept = sweep(
+            model, batch_sizes=batch_sizes, seq_lens=seq_lens, new_tokens=tokens, dequantized=dequantized,
+            predictor=predictor, progress=bar.update, **board, **workload.given,
+        )  # fmt: skip
     shared = swept.workloads[0]
     workload.warn_if_not_used(shared, saved=False)
     if seq_len is not None and shared.seq_len is None and shared.decoder_seq_len is None:

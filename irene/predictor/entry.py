@@ -24,7 +24,7 @@ from irene.predictor.prediction import Prediction
 from irene.predictor.predictor import Predictor, fits_into
 from irene.predictor.reading import read_model
 from irene.predictor.runtime import RuntimeFeatures
-from irene.predictor.sweep_values import Sweep
+from irene.predictor.sweep_values import Progress, Sweep, no_progress
 from irene.tracing.known_trees import choose_dtype, trace_or_find
 
 
@@ -151,14 +151,15 @@ def sweep(
     expert_routing: Any = BALANCED,
     dequantized: bool = False,
     predictor: str | Path | Predictor | None = None,
+    progress: Progress = no_progress,
 ) -> Sweep:
     """Predict every combination of batch sizes, lengths and new tokens: what `predict` says of each, much faster.
 
     `model` is a bundled name, a hub id, the path of a config, or a transformers config. Points come batch after batch.
     `decoder_seq_len` holds for all points; left out, it is each point's `seq_len`. Of images the config fixes the
     size: there is then one point a batch. With `new_tokens` above 0 all points are generations, with a cache that
-    grows. `dequantized`, `sm_clock_hz`, `card_factor` and `expert_routing` as of `predict`. Raises BadInput and its
-    kinds.
+    grows. `dequantized`, `sm_clock_hz`, `card_factor` and `expert_routing` as of `predict`. `progress` is called with
+    how many more points are done, whenever some are: `tqdm(total=...).update`, say. Raises BadInput and its kinds.
 
     >>> grid = sweep("bert-tiny", batch_sizes=[1, 8], seq_lens=[64, 100, 128])
     >>> grid.to_frame()[["batch_size", "seq_len"]].values.tolist()[-1], bool(grid.values.energy_j[-1] > 0)
@@ -194,10 +195,10 @@ def sweep(
         if asked[0].new_tokens:
             from irene.predictor.generation_sweeps import sweep_generations
 
-            return sweep_generations(fitted, model, asked, dequantized=dequantized)
+            return sweep_generations(fitted, model, asked, dequantized=dequantized, progress=progress)
         grid = trace_grid(model, asked, dequantized=dequantized)
         _warn_of_bytes(grid.model, grid.weight_bytes, grid.weight_bytes, fitted.spec)
-        values = predict_grid(fitted, grid)
+        values = predict_grid(fitted, grid, progress)
     return Sweep(
         grid.model, fitted.spec.name, fitted.info, grid.workloads, values, grid.traced, grid.checked, grid.notes
     )

@@ -16,10 +16,14 @@ from irene.predictor.generations import PricedGeneration, price_generations
 from irene.predictor.node_values import NodeValues, sum_ranks
 from irene.predictor.phases import GenerationAnswers, answer_generation
 from irene.predictor.predictor import Predictor
-from irene.predictor.sweep_values import Sweep, SweepValues
+from irene.predictor.sweep_values import Progress, Sweep, SweepValues, no_progress
+
+_POINTS_AT_ONCE = 64  # whose passes are held in memory
 
 
-def sweep_generations(fitted: Predictor, model: Any, workloads: Sequence[Workload], *, dequantized: bool) -> Sweep:
+def sweep_generations(
+    fitted: Predictor, model: Any, workloads: Sequence[Workload], *, dequantized: bool, progress: Progress = no_progress
+) -> Sweep:
     """Each point is what `irene.predict` says of it. Raises BadInput and its kinds."""
     from irene.tracing.tracer import dense_twin, find_config  # torch
 
@@ -31,7 +35,11 @@ def sweep_generations(fitted: Predictor, model: Any, workloads: Sequence[Workloa
     shown = with_note(generations[0].opening[0].tree, twin)
     require_dense(shown.model, shown.quantization)
     require_towers(shown.model, shown.left_out)
-    priced = price_generations(fitted, generations)
+    priced: list[PricedGeneration] = []
+    for start in range(0, len(generations), _POINTS_AT_ONCE):
+        some = price_generations(fitted, generations[start : start + _POINTS_AT_ONCE])
+        priced += some
+        progress(len(some))
     values = [sum_ranks(each.values, workloads[0].gpus) for each in priced]
     return Sweep(
         shown.model, fitted.spec.name, fitted.info, tuple(generation.workload for generation in generations),

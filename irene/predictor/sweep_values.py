@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,13 @@ from irene.predictor.prediction import PredictorInfo
 from irene.showing import Shown
 
 SCHEMA_VERSION = 1
+
+Progress: TypeAlias = Callable[[int], object]
+"""Called with how many more points of a sweep are done."""
+
+
+def no_progress(points: int) -> None:
+    """Of a sweep that nobody watches."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

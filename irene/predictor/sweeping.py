@@ -19,7 +19,7 @@ from irene.predictor.reuse import WeightUses, find_uses
 from irene.predictor.routed_loads import loads_of, require_experts
 from irene.predictor.sweep_calls import find_alike, stack_calls
 from irene.predictor.sweep_totals import HostSide, RowPrices, price_rows, total_points
-from irene.predictor.sweep_values import SweepValues
+from irene.predictor.sweep_values import Progress, SweepValues, no_progress
 from irene.primitives.call import Call
 from irene.primitives.read_backs import reads_back
 from irene.primitives.stacks import CallStack, words_of
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from irene.tracing.grid import Grid
     from irene.tracing.short_traces import Outline
 
-_POINTS_AT_ONCE = 4000  # whose distinct calls are held in memory
+_POINTS_AT_ONCE = 1000  # whose distinct calls are held in memory
 _NUMBERS = ("energy_j", "low_j", "high_j", "duration_s", *(f"{part}_j" for part in PARTS))
 
 
-def predict_grid(fitted: Predictor, grid: Grid) -> SweepValues:
+def predict_grid(fitted: Predictor, grid: Grid, progress: Progress = no_progress) -> SweepValues:
     """The values of every point of a grid, in its order."""
     execution = grid.workloads[0].execution
     hosts = [_host_side(fitted, outline, execution) for outline in grid.outlines]
@@ -41,7 +41,9 @@ def predict_grid(fitted: Predictor, grid: Grid) -> SweepValues:
     totals = {name: np.empty(len(grid.workloads)) for name in _NUMBERS}
     provenance = [""] * len(grid.workloads)
     for start in range(0, len(grid.workloads), _POINTS_AT_ONCE):
-        _price_points(fitted, grid, slice(start, start + _POINTS_AT_ONCE), hosts, uses, totals, provenance)
+        end = min(start + _POINTS_AT_ONCE, len(grid.workloads))
+        _price_points(fitted, grid, slice(start, end), hosts, uses, totals, provenance)
+        progress(end - start)
     return _collect(totals, provenance, fitted, grid.workloads[0].gpus)
 
 

@@ -7,12 +7,15 @@ import inspect
 import io
 import json
 import re
+from functools import partial
 
 import pytest
+from tqdm import tqdm
 
+from irene.cli import sweep_command
 from irene.cli.main import run
 from irene.cli.sweep_command import print_sweep, read_numbers
-from irene.predictor import sweep
+from irene.predictor import sweep, sweeping
 
 BEYOND = "Sequence length 600 is beyond the 512 learned positions of this bert model; give at most 512."
 MANY = "999 batch sizes times 500 lengths are more than 100000 points."
@@ -33,6 +36,23 @@ def test_formats(capsys: pytest.CaptureFixture[str]) -> None:
     assert data["schema_version"] == 1 and data["model"] == "bert-tiny"
     assert [float(row["energy_j"]) for row in table] == [point["energy_j"] for point in data["points"]]
     assert all(point["low_j"] < point["energy_j"] < point["high_j"] for point in data["points"])
+
+
+def test_a_bar_shows_how_far_it_is_on_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_command, "_BAR_AFTER_S", 0)
+    monkeypatch.setattr(sweeping, "_POINTS_AT_ONCE", 4)
+    monkeypatch.setattr("tqdm.tqdm", partial(tqdm, mininterval=0, miniters=0))
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)  # no thread that stays
+    assert run(TINY) == 0
+    alone = capsys.readouterr()
+    assert alone.err == ""
+    monkeypatch.setattr(sweep_command, "stderr_is_terminal", lambda: True)
+    assert run(TINY) == 0
+    watched = capsys.readouterr()
+    assert watched.out == alone.out
+    assert re.findall(r"(\d/6) ", watched.err) == ["0/6", "4/6", "6/6"]
 
 
 @pytest.mark.filterwarnings("default:Sequence length 6000 is beyond:UserWarning")

@@ -12,7 +12,7 @@ from transformers import AutoConfig
 
 import irene
 from irene.errors import BadInput, UnknownName
-from irene.predictor import sweeping
+from irene.predictor import generation_sweeps, sweeping
 from irene.predictor.predictor import Predictor
 from irene.predictor.sweep_values import Sweep
 from irene.tracing.retracing import Retracer
@@ -167,3 +167,16 @@ def test_points_are_priced_so_many_at_a_time(shipped: Predictor, monkeypatch: py
     assert asked == [8, 8, 4]
     np.testing.assert_allclose(parts.energy_j, whole.energy_j, rtol=1e-12)
     assert parts.provenance == whole.provenance
+
+
+@pytest.mark.parametrize("new_tokens", [0, 3])
+def test_it_says_how_far_it_is(shipped: Predictor, monkeypatch: pytest.MonkeyPatch, new_tokens: int) -> None:
+    monkeypatch.setattr(sweeping, "_POINTS_AT_ONCE", 4)
+    monkeypatch.setattr(generation_sweeps, "_POINTS_AT_ONCE", 4)
+    done: list[int] = []
+    sizes: dict[str, Any] = {"batch_sizes": [1, 2], "seq_lens": [8, 9, 10], "new_tokens": [new_tokens]}
+    config = tiny_config("llama")
+    watched = irene.sweep(config, **sizes, predictor=shipped, progress=done.append)
+    assert done == [4, 2]
+    alone = irene.sweep(config, **sizes, predictor=shipped)
+    assert watched.values.energy_j.tolist() == alone.values.energy_j.tolist()
