@@ -14,11 +14,14 @@ from typing import Any
 
 import torch
 
+from irene.measuring.image_shapes import IMAGE_SORTS, images, library_depthwise
 from irene.measuring.programs import on_meta, record_module, record_program
 from irene.measuring.random_shapes import DTYPE_SHARES, Drawn, draw, draw_mode
 from irene.primitives.call import Call
 
 _MOST_ELEMENTS = 3e8  # of the largest tensor
+# In other dtypes torch's own kernels take them, of which `depthwise_images` has many.
+_SHARES_OF = {library_depthwise: {"float16": 80, "bfloat16": 20}}
 
 
 def uncommon_calls(settings: dict[str, Any], rng: random.Random) -> Iterator[Drawn]:
@@ -29,7 +32,7 @@ def uncommon_calls(settings: dict[str, Any], rng: random.Random) -> Iterator[Dra
 
 def _in_modes(generate: Callable[[str, random.Random], list[Call]], rng: random.Random) -> Iterator[Drawn]:
     while True:
-        mode, dtype = draw_mode(DTYPE_SHARES, rng)
+        mode, dtype = draw_mode(_SHARES_OF.get(generate, DTYPE_SHARES), rng)
         for call in generate(dtype, rng):
             if max(spec.numel for spec in (*call.tensors, *call.outputs)) <= _MOST_ELEMENTS:
                 yield call, "float32" if generate is _fourier else mode
@@ -44,17 +47,10 @@ def _laid(module: torch.nn.Module, layout: torch.memory_format) -> torch.nn.Modu
     return made
 
 
-def _images(channels: int, side: int, dtype: str, rng: random.Random) -> tuple[torch.Tensor, torch.memory_format]:
-    """A batch of images of up to some hundred megabytes, in one of the two layouts."""
-    layout = rng.choice((torch.contiguous_format, torch.channels_last))
-    batch = min(draw(rng, 1, 128), max(1, int(1e8) // (channels * side * side)))
-    return on_meta((batch, channels, side, side), dtype).to(memory_format=layout), layout
-
-
 def _depthwise_images(dtype: str, rng: random.Random) -> list[Call]:
     channels, side = draw(rng, 16, 2048, 8), rng.choice((7, 14, 28, 56, 112, draw(rng, 6, 160)))
     taps, stride = rng.choice((3, 3, 5, 7, 7, 9, 11, 13, 21, 31)), rng.choice((1, 1, 1, 2))
-    x, layout = _images(channels, side, dtype, rng)
+    x, layout = images(channels, side, dtype, rng)
     with torch.device("meta"):
         conv = torch.nn.Conv2d(channels, channels, taps, stride, taps // 2, groups=channels, bias=rng.random() < 0.5)
     return _module(_laid(conv, layout), dtype, x)
@@ -63,7 +59,7 @@ def _depthwise_images(dtype: str, rng: random.Random) -> list[Call]:
 def _grouped_images(dtype: str, rng: random.Random) -> list[Call]:
     groups, width = rng.choice((2, 4, 8, 16, 32, 32)), draw(rng, 4, 128, 4)
     side, taps, stride = draw(rng, 7, 112), rng.choice((1, 3, 3, 5)), rng.choice((1, 1, 2))
-    x, layout = _images(groups * width, side, dtype, rng)
+    x, layout = images(groups * width, side, dtype, rng)
     with torch.device("meta"):
         conv = torch.nn.Conv2d(groups * width, groups * width, taps, stride, taps // 2, groups=groups, bias=False)
     return _module(_laid(conv, layout), dtype, x)
@@ -93,7 +89,7 @@ def _depthwise_heads(dtype: str, rng: random.Random) -> list[Call]:
 def _windows(dtype: str, rng: random.Random) -> list[Call]:
     """Sliding windows copied out, images rolled, patches cut."""
     channels, side, taps = draw(rng, 16, 512, 8), draw(rng, 14, 112), rng.choice((3, 3, 5, 7))
-    x, _ = _images(channels, side, dtype, rng)
+    x, _ = images(channels, side, dtype, rng)
     x = x[: max(1, int(1e8) // (channels * side * side * taps * taps))].contiguous()
     sequence = on_meta((x.shape[0], side * side, channels), dtype)
     shift = rng.choice((-3, -2, 3, 4))
@@ -203,4 +199,5 @@ _SORTS: dict[str, Callable[[str, random.Random], list[Call]]] = {
     "depthwise_images": _depthwise_images, "depthwise_time": _depthwise_time, "depthwise_heads": _depthwise_heads,
     "grouped_images": _grouped_images, "windows": _windows, "dynamic_convolution": _dynamic_convolution,
     "chains": _chains, "fourier": _fourier, "recurrent": _recurrent, "bags": _bags, "scatters": _scatters,
+    **IMAGE_SORTS,
 }  # fmt: skip
