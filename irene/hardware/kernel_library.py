@@ -75,11 +75,16 @@ class GroupedProducts:
 
 @dataclass(frozen=True, slots=True)
 class KernelLibrary:
-    """`products` by name: 'half', 'tf32' and its 'tf32_split', 'single' for the rest; `walked_row_s` in seconds."""
+    """`products` by name: 'half', 'tf32' and its 'tf32_split', 'single' for the rest.
+
+    `walked_row_s` is what a row takes a block that walks over rows with loads on their way, `load_latency_s` what it
+    takes a thread that waits for each load.
+    """
 
     name: str
     attention_backends: tuple[AttentionBackend, ...]
     walked_row_s: float
+    load_latency_s: float
     grouped_products: GroupedProducts
     half: ProductKernels
     tf32: ProductKernels
@@ -114,6 +119,7 @@ def read_library(text: str, where: str = "kernel library") -> KernelLibrary:
             name=str(data.pop("name")),
             attention_backends=backends,
             walked_row_s=_positive(data.pop("walked_row_s")),
+            load_latency_s=_positive(data.pop("load_latency_s")),
             grouped_products=GroupedProducts(**_exactly(GroupedProducts, data.pop("grouped_products"))),  # type: ignore[arg-type]
             **{name: _kernels(products[name]) for name in _PRODUCTS},
             **data,

@@ -13,9 +13,11 @@ from irene.hardware.system import require_link
 from irene.primitives.attention import attention_backend, attention_shape
 from irene.primitives.call import DTYPE_BYTES, Call
 from irene.primitives.collectives import exchange_of
+from irene.primitives.depthwise import is_depthwise
 from irene.primitives.kinds import kind_of
 from irene.primitives.layouts import copied_bytes
 from irene.primitives.recurrent import recurrent_steps
+from irene.primitives.scans import scan_steps
 from irene.primitives.shapes import compute_dtype, gemm_shape
 from irene.primitives.work import count_work
 
@@ -43,7 +45,8 @@ def base_duration_s(call: Call, dtype: str, spec: DeviceSpec) -> float:
     if kind_of(call) != "attention":
         extra_bytes = copied_bytes(call) or _cast_bytes(call) or _repeated_bytes(call)
         extra_s = extra_bytes / spec.hbm_bytes_per_s + spec.kernel_floor_s if extra_bytes else 0.0
-        one_pass_s = max(compute_s(work, dtype, spec), memory_s(work, spec))
+        multiply_s = work.flop / spec.vector_flop_per_s if is_depthwise(call) else compute_s(work, dtype, spec)
+        one_pass_s = max(multiply_s, memory_s(work, spec))
         return one_pass_s + spec.kernel_floor_s * max(recurrent_steps(call), 1) + extra_s + _walk_s(call, spec)
     shape = attention_shape(call)
     backend = attention_backend(call, spec.chip.attention_backends)
@@ -96,11 +99,13 @@ def _repeated_bytes(call: Call) -> int:
 
 
 def _walk_s(call: Call, spec: DeviceSpec) -> float:
-    """Seconds of a kernel whose few blocks walk over all rows: a weight norm that keeps the last dimension.
+    """Seconds of a kernel that walks over rows: a scan along an outer dimension, one load of a thread after the other.
 
-    Sixteen columns a block, so that most of the chip is idle (torch, aten/src/ATen/native/cuda/WeightNorm.cu,
-    weight_norm_fwd_last_dim_kernel).
+    Or a weight norm that keeps the last dimension: sixteen columns a block, so that most of the chip is idle (torch,
+    aten/src/ATen/native/cuda/WeightNorm.cu, weight_norm_fwd_last_dim_kernel).
     """
+    if steps := scan_steps(call, spec.chip.sm_count * spec.chip.threads_per_sm):
+        return spec.library.load_latency_s * steps
     if call.name != "_weight_norm" or len(call.args) < 3:
         return 0.0
     shape = call.tensors[0].shape

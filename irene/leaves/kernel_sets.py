@@ -2,7 +2,8 @@
 
 Products in 16 bits, as TF32 and on vector units come from three sets; so do the backends of fused attention. Products
 in low precision come from others, which no row of another says anything of: `known_by` keeps their ranges and widths
-apart too, so that a predictor without their rows prices them by the ideal time, as a fallback.
+apart too, so that a predictor without their rows prices them by the ideal time, as a fallback. So it does with
+depthwise convolutions and sums by index, which are wrong by factors where others of their kinds are by per cents.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from __future__ import annotations
 from irene.hardware.spec import DeviceSpec
 from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call
+from irene.primitives.depthwise import is_depthwise
 from irene.primitives.features import feature_family
-from irene.primitives.kinds import Kind
+from irene.primitives.kinds import Kind, is_pointwise
 from irene.primitives.shapes import gemm_shape, is_transposed
 
 HALF_DTYPES = ("bfloat16", "float16")
 LOW_PRECISION = ("gemm-fp8", "gemm-int8", "gemm-sparse", "gemm-packed", "gemm-grouped-fp8")
 """Tensor cores in 8 bits; 2:4 sparse weights; packed weights beside 16 bits; experts in 8 bits."""
+_APART = (*LOW_PRECISION, "gemm-convolution-depthwise", "vector-sums-by-index")
 COLLECTIVE = "collective"
 """What ranks exchange, the one set that no row of a single GPU teaches, and whose rows teach nothing else."""
 REGRESSORS = (
-    "gemm-half", "gemm-tf32", "gemm-single", "gemm-convolution", "gemm-convolution-in-groups", "gemm-grouped",
-    "attention-fused", "attention-efficient", "attention-math", "vector-pointwise", "vector-rowwise", *LOW_PRECISION,
-    COLLECTIVE,
+    "gemm-half", "gemm-tf32", "gemm-single", "gemm-convolution", "gemm-convolution-in-groups",
+    "gemm-convolution-depthwise", "gemm-grouped", "attention-fused", "attention-efficient", "attention-math",
+    "vector-pointwise", "vector-rowwise", "vector-sums-by-index", *LOW_PRECISION, COLLECTIVE,
 )  # fmt: skip
 """The names of all sets, the feature family first."""
 
@@ -35,7 +38,9 @@ _OF_OPERATOR = {
     "_cslt_sparse_mm": "gemm-sparse", "_sparse_semi_structured_linear": "gemm-sparse",
     "_sparse_semi_structured_mm": "gemm-sparse", "_sparse_semi_structured_addmm": "gemm-sparse",
 }  # fmt: skip
-_POINTWISE_KINDS = ("activation", "elementwise", "copy", "fill", "random")
+_SUMS_BY_INDEX = (
+    "scatter_add", "scatter_reduce", "index_add", "index_reduce", "segment_reduce", "embedding_bag", "_embedding_bag",
+)  # fmt: skip
 
 
 def regressor_of(call: Call, kind: Kind, dtype: str, spec: DeviceSpec) -> str:
@@ -48,8 +53,12 @@ def regressor_of(call: Call, kind: Kind, dtype: str, spec: DeviceSpec) -> str:
     if family == "attention":
         return _OF_BACKEND[attention_backend(call, spec.chip.attention_backends)]
     if family == "vector":
-        return "vector-pointwise" if kind in _POINTWISE_KINDS else "vector-rowwise"
+        if call.name.rstrip("_") in _SUMS_BY_INDEX:
+            return "vector-sums-by-index"
+        return "vector-pointwise" if is_pointwise(call) else "vector-rowwise"
     if kind == "convolution":
+        if is_depthwise(call):
+            return "gemm-convolution-depthwise"
         return "gemm-convolution-in-groups" if _is_in_groups(call) else "gemm-convolution"
     if kind != "gemm":
         return "gemm-grouped"
@@ -64,12 +73,12 @@ def family_of(regressor: str) -> str:
 
 
 def known_by(kind: str, regressor: str) -> str:
-    """Under which name a predictor keeps what it knows of a call: its kind, or in low precision its own regressor.
+    """Under which name a predictor keeps what it knows of a call: its kind, or the regressor of what stands apart.
 
     >>> known_by("gemm", "gemm-half"), known_by("gemm", "gemm-int8")
     ('gemm', 'gemm-int8')
     """
-    return regressor if regressor in LOW_PRECISION else kind
+    return regressor if regressor in _APART else kind
 
 
 def _is_in_groups(call: Call) -> bool:

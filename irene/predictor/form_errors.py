@@ -18,17 +18,21 @@ from irene.leaves.leaf_table import LeafTable
 from irene.primitives.forms import form_of
 from irene.primitives.stacks import words_of
 
-JUDGED = ("gemm-convolution", "gemm-convolution-in-groups", "gemm-grouped", "vector-pointwise", "vector-rowwise")
+JUDGED = (
+    "gemm-convolution", "gemm-convolution-in-groups", "gemm-convolution-depthwise", "gemm-grouped", "vector-pointwise",
+    "vector-rowwise", "vector-sums-by-index",
+)  # fmt: skip
 """The regressors of time whose forms are held out."""
 _FOLDS = 3
 
 
 def hold_out_forms(timed: LeafTable, timed_s: FloatArray, seed: int = 0) -> list[tuple[str, str, float]]:
-    """(kind, form, log of predicted over timed seconds) of each call, predicted by what has seen no call of its form.
+    """(what it is known by, form, log of predicted over timed seconds) of each call, by what has seen none of its form.
 
     `timed_s` are the seconds of the rows of `timed`, shape (rows,). Forms of a regressor are dealt to three folds.
     """
     found: list[tuple[str, str, float]] = []
+    known_by = timed.known_by.tolist()
     for name in JUDGED:
         members = timed.members_of(name)
         forms = words_of(form_of, [timed.calls[row] for row in members])
@@ -39,7 +43,7 @@ def hold_out_forms(timed: LeafTable, timed_s: FloatArray, seed: int = 0) -> list
             learned = members[folds != fold]
             if len(asked) and len(learned) >= FEWEST_ROWS:
                 errors = _errors(timed, timed_s, name, learned, members[asked], seed)
-                kinds = (timed.kinds[row] for row in members[asked])
+                kinds = (known_by[row] for row in members[asked])
                 found += zip(kinds, (forms[at] for at in asked), errors.tolist(), strict=True)
     return found
 

@@ -18,7 +18,8 @@ FALLBACK_FACTOR = 10.0
 OUTSIDE_FACTOR = 2.0
 """Outside the data errors in log energy are taken to be so much larger, and once more for each further doubling."""
 OUTSIDE = ("extrapolated", "transferred")
-_FEWEST = 10
+FEWEST_ERRORS = 10
+"""That a half-width is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def _form_widths(form_errors: Iterable[tuple[str, str, float]]) -> tuple[dict[st
     for kind, form, error in form_errors:
         kinds.setdefault(kind, {}).setdefault(form, []).append(error)
     of_kinds = {kind: list(forms.values()) for kind, forms in sorted(kinds.items())}
-    own = {kind: form_half_width([forms]) for kind, forms in of_kinds.items() if len(forms) >= _FEWEST}
+    own = {kind: form_half_width([forms]) for kind, forms in of_kinds.items() if len(forms) >= FEWEST_ERRORS}
     return own, form_half_width(list(of_kinds.values())) if of_kinds else 0.0
 
 
@@ -127,4 +128,4 @@ def _widths(errors: list[tuple[str, float]]) -> tuple[dict[str, float], float]:
         groups.setdefault(group, []).append(error)
     every = [error for _, error in errors]
     pooled = conformal_half_width(every) if every else math.log(2.0)
-    return {g: conformal_half_width(e) for g, e in sorted(groups.items()) if len(e) >= _FEWEST}, pooled
+    return {g: conformal_half_width(e) for g, e in sorted(groups.items()) if len(e) >= FEWEST_ERRORS}, pooled

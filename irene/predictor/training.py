@@ -19,8 +19,7 @@ from irene.cores import count_cores
 from irene.dataset.row_devices import find_device
 from irene.errors import BadDataset
 from irene.hardware.spec import DeviceSpec
-from irene.leaves.leaf_model import LeafModel, LeafValues, fit_leaf_model
-from irene.leaves.leaf_table import LeafTable
+from irene.leaves.leaf_model import LeafModel, fit_leaf_model
 from irene.leaves.learners.sparse_gp import one_thread
 from irene.leaves.survey_prior import Survey, fit_largest_first, fit_surveyed
 from irene.predictor.aggregation import AggregationCase, Weights, fit_weights, weight_features
@@ -34,6 +33,7 @@ from irene.predictor.power_cap import share_clock
 from irene.predictor.prediction import PredictorInfo
 from irene.predictor.predictor import Predictor
 from irene.predictor.runtime import RuntimeModel, WatchedRun, fit_runtime, watch_run
+from irene.predictor.site_errors import hold_out_sites
 from irene.predictor.steady_state import Placement, place_leaves
 from irene.predictor.training_data import (
     FAMILY_FOLDS,
@@ -43,7 +43,6 @@ from irene.predictor.training_data import (
     family_fold,
     gather_primitives,
     gather_trees,
-    site_folds,
 )
 from irene.version import __version__
 
@@ -221,8 +220,6 @@ def _calibrate(
     form_errors: Sequence[tuple[str, str, float]], spec: DeviceSpec,
 ) -> Intervals:  # fmt: skip
     """Errors on what was not learned from: primitives by site, trees by family, as `placed` or as they ran."""
-    predicted_j = _predict_out_of_fold(held_out, primitives.metered).energy_j
-    errors = np.log(predicted_j / (primitives.metered_s * primitives.metered_w)).tolist()
     regime_errors: list[tuple[str, float]] = []
     for family in sorted({tree.family for tree in trees}):
         runtime = _fit_runtime(trees, runs, spec, without=family)
@@ -234,17 +231,4 @@ def _calibrate(
             if run is not None:
                 total_j = runtime.energy_j(run, spec)
                 regime_errors.append((WITH_RUNTIME, float(np.log(total_j / tree.energy_j))))
-    return calibrate(zip(primitives.metered.known_by.tolist(), errors, strict=True), regime_errors, form_errors)
-
-
-def _predict_out_of_fold(held_out: Sequence[LeafModel], table: LeafTable) -> LeafValues:
-    """Each row by the model that has not seen its site."""
-    folds = site_folds(table.calls)
-    duration_s, power_w, slowing = np.zeros(len(folds)), np.zeros(len(folds)), np.ones(len(folds))
-    for fold, model in enumerate(held_out):
-        members = folds == fold
-        if members.any():
-            values = model.predict(table.take(members))
-            duration_s[members], power_w[members] = values.duration_s, values.power_w
-            slowing[members] = values.slowing
-    return LeafValues(duration_s, power_w, slowing)
+    return calibrate(hold_out_sites(primitives, held_out), regime_errors, form_errors)

@@ -139,6 +139,9 @@ def attention_backend(call: Call, backends: Sequence[AttentionBackend] = ATTENTI
         return "math"
     if any(len(lead) != 2 or lead[0] != leads[0][0] for lead in leads) or leads[0][1] != shape.heads:
         return "math"  # "To broadcast dense inputs, try using unsqueeze and expand_to before"
+    lasts = [operand(call, index, name).stride[-1] for index, name in enumerate(("query", "key", "value"))]
+    if lasts != [1, 1, 1] and query.shape[-1] != 1:
+        return "math"  # "All fused kernels require the last dimension of the input to have stride 1"
     if shape.mask_row_stride not in (None, 1) or (grouped and not call.kwarg("enable_gqa", False)):
         return "math"
     sizes = (shape.head_size, shape.value_size)

@@ -156,12 +156,14 @@ def _count_per_input(call: Call) -> int:
 
 @register_flop(*(f"aten.{pool}_pool{dims}d" for pool in ("avg", "max") for dims in (1, 2, 3)))
 def _count_pool(call: Call) -> int:
-    """One addition or comparison per tap of every output's window."""
+    """One addition or comparison per tap of every output's window, a side of which is no longer than the tensor's."""
+    dims = int(call.name[-2])
     window = call.args[1] if len(call.args) > 1 else call.kwarg("kernel_size", 1)
     sides = window if isinstance(window, tuple) else (window,)
     taps = [side for side in sides if isinstance(side, int)]
-    per_output = taps[0] ** int(call.name[-2]) if len(taps) == 1 else math.prod(taps)
-    return call.outputs[0].numel * per_output if call.outputs else _largest_numel(call)
+    lengths = operand(call, 0, "self").shape[-dims:]
+    taken = [min(tap, length) for tap, length in zip(taps * dims if len(taps) == 1 else taps, lengths, strict=False)]
+    return call.outputs[0].numel * math.prod(taken) if call.outputs else _largest_numel(call)
 
 
 @register_flop("sort")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call, TensorSpec
 from irene.primitives.collectives import exchange_of
+from irene.primitives.depthwise import is_depthwise, takes_library_kernel
 from irene.primitives.kinds import kind_of, packet_of
 from irene.primitives.shapes import gemm_shape, is_transposed
 
@@ -35,6 +36,8 @@ def _layout_of(call: Call, kind: str) -> str:
     if kind == "convolution":
         shape, weight = gemm_shape(call), call.tensors[1]
         groups = "dense" if shape.batch == 1 else "depthwise" if shape.n == 1 else "grouped"
+        if is_depthwise(call) and call.tensors[0].is_contiguous and takes_library_kernel(call):
+            groups = "depthwise of the library"
         last = "" if call.tensors[0].is_contiguous else " channels last"
         return f"{len(weight.shape) - 2}d {groups}{' transposed' if is_transposed(call) else ''}{last}"
     if kind in ("gemm", "grouped_gemm") and packet_of(call) != "aten.einsum":

@@ -33,6 +33,12 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MATMUL_KINDS: frozenset[Kind] = frozenset({"gemm", "convolution", "attention", "grouped_gemm"})
 
+_POINTWISE_KINDS: frozenset[Kind] = frozenset({"activation", "elementwise", "copy", "fill", "random"})
+# Norms that take (input, weight, bias, mean, variance, whether to find these two in the input, ...).
+_BATCH_NORMS = ("batch_norm", "native_batch_norm", "cudnn_batch_norm", "instance_norm")
+_TRAINING_AT = 5
+_EVALUATED_NORMS = ("_native_batch_norm_legit_no_training", "_batch_norm_no_update")
+
 # Layers that walk over a sequence step by step, and one step of them ("cells").
 RECURRENT = frozenset({
     "aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu", "aten.lstm_cell", "aten.gru_cell",
@@ -219,6 +225,19 @@ def is_product(call: Call) -> bool:
     (True, False)
     """
     return kind_of(call) in MATMUL_KINDS or packet_of(call) in RECURRENT
+
+
+def is_pointwise(call: Call) -> bool:
+    """Whether each element written hangs on the elements at its own place alone, as in a loop without a reduction.
+
+    A batch norm in evaluation is one: it scales and shifts a channel by what was found in training.
+
+    >>> is_pointwise(Call("aten.gelu.default", ())), is_pointwise(Call("aten.softmax.int", ()))
+    (True, False)
+    """
+    if call.name in _BATCH_NORMS:
+        return len(call.args) > _TRAINING_AT and not call.args[_TRAINING_AT]
+    return kind_of(call) in _POINTWISE_KINDS or call.name in _EVALUATED_NORMS
 
 
 def is_known(call: Call) -> bool:

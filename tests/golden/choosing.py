@@ -34,7 +34,7 @@ _MODELS = {
     "opt": ("facebook/opt-125m", {"batch_size": 1, "seq_len": 32, "dtype": "float16"}),
 }
 _SEEN_OF_EACH = 200  # rows of each mode of each regressor that are looked at
-_CALLS, _ROWS_OF_EACH = 80, 4
+_CALLS, _ROWS_OF_EACH = 100, 4
 _FLAGS = ("is_", "has_", "any_", "kind_", "operator_", "dtype_", "regressor_")
 
 
@@ -124,6 +124,7 @@ def _make_cases() -> Iterator[Case]:
     x = _dense((64, 1000), half)
     yield Case(Call("aten.bernoulli.default", (x,), (), (x,)), half, "hot")
     yield Case(Call("aten.special_bessel_j0.default", (x,), (), (x,)), half, "hot")
+    yield Case(Call("collective.all_reduce_.default", (x, 2), (), (x,)), half, "hot")
     yield Case(Call("aten._fft_r2c.default", (x, (1,), 0, True), (), (_dense((64, 501), "complex64"),)), half, "hot")
     yield Case(Call("aten.view.default", (x, (64000,)), (), (_dense((64000,), half),), True), half, "hot")
     for head_size, kv_heads, dtype in ((100, 6, half), (192, 6, half), (256, 2, half), (264, 6, half), (96, 6, "tf32")):

@@ -35,6 +35,37 @@ def test_attention_by_backend() -> None:
     assert base_duration_s(plain, "bfloat16", SPEC) > 5 * base_duration_s(fused, "bfloat16", SPEC)
 
 
+@pytest.mark.parametrize("at", range(3))
+def test_attention_over_transposed_heads_is_plain_math(at: int) -> None:
+    """Products with 2:4 sparse weights leave channels far apart: no fused kernel takes such a query, key or value."""
+    near = TensorSpec((8, 12, 128, 64), (98304, 64, 768, 1), "bfloat16")
+    far = TensorSpec((8, 12, 128, 64), (128, 65536, 1, 1024), "bfloat16")
+    operands = tuple(far if at == place else near for place in range(3))
+    op = "aten.scaled_dot_product_attention.default"
+    assert attention_backend(Call(op, (near,) * 3)) == "cudnn"
+    assert attention_backend(Call(op, operands)) == "math"
+
+
+def test_a_scan_down_columns_waits_for_each_row() -> None:
+    """Positions of tokens within an expert's buffer: 10,240 rows of 32 columns, one load after the other."""
+    x = TensorSpec((10240, 32), (32, 1), "int64")
+    down, along = (base_duration_s(made("cumsum.default", x, dim), "bfloat16", SPEC) for dim in (0, -1))
+    assert down - along == pytest.approx(10240 * SPEC.library.load_latency_s)
+    one_row = TensorSpec((1, 10240, 1), (10240, 1, 1), "int64")
+    assert base_duration_s(made("cumsum.default", one_row, 1), "bfloat16", SPEC) < 3e-6
+    wide = TensorSpec((100, 1_000_000), (1_000_000, 1), "float32")
+    turns = -(-1954 * 512 // (SPEC.sm_count * SPEC.chip.threads_per_sm))  # blocks of 512 columns
+    more_s = base_duration_s(made("cumsum.default", wide, 0), "float32", SPEC) - 2 * wide.bytes / SPEC.hbm_bytes_per_s
+    assert more_s == pytest.approx(100 * turns * SPEC.library.load_latency_s + SPEC.kernel_floor_s)
+
+
+def test_depthwise_convolutions_multiply_on_the_vector_units() -> None:
+    x, weight = TensorSpec((8, 64, 112, 112), (802816, 12544, 112, 1), "bfloat16"), (64, 1, 31, 31)
+    kernel = TensorSpec(weight, (961, 961, 31, 1), "bfloat16", weight=True)
+    call = made("conv2d.default", x, kernel, None, (1, 1), (15, 15), (1, 1), 64)
+    assert base_duration_s(call, "bfloat16", SPEC) > count_work(call).flop / SPEC.vector_flop_per_s
+
+
 def test_causal_attention_does_about_half() -> None:
     full, causal = (base_duration_s(attention(4096, causal=c), "bfloat16", SPEC) for c in (False, True))
     assert causal == pytest.approx(full / 2, rel=0.05)

@@ -73,7 +73,7 @@ def test_each_roof_carries_what_it_bounds(measured: LeafModel) -> None:
     # Kernels miss another ridge by more, or less: by the root of 1.5 at most.
     assert of_narrow[0] < 1.25 and 3.5 < of_narrow[1] < 4.1  # less the floor, which no roof carries
     assert 3.3 < of_slow[0] < 4.0 and of_slow[1] == pytest.approx(1.0, abs=0.15)
-    assert of_narrow[2] == pytest.approx(1.0, abs=0.1)
+    assert of_narrow[2] == pytest.approx(1.0, abs=0.15)
 
 
 def test_a_lower_cap_takes_time_and_saves_joules(measured: LeafModel) -> None:

@@ -75,16 +75,16 @@ def test_outside_the_data_counts_twice_and_more_the_farther_it_is(shipped) -> No
 
 
 def test_a_form_that_was_never_timed_is_as_unsure_as_forms_held_out(shipped) -> None:
-    """Depthwise convolutions of images have no row, though convolutions do: as unsure in a model as alone."""
-    image, weight = tensor((8, 64, 56, 56)), tensor((64, 1, 3, 3))
-    options = (None, (1, 1), (1, 1), (1, 1), 64)  # bias, stride, padding, dilation, groups
-    depthwise = Call("aten.conv2d.default", (image, weight, *options), (), (image,))
-    found = _predict(shipped, depthwise)
+    """Transposed convolutions of images have no row, though convolutions do: as unsure in a model as alone."""
+    image, weight = tensor((8, 64, 56, 56)), tensor((64, 64, 3, 3))
+    options = (None, (1, 1), (1, 1), (0, 0), 1)  # bias, stride, padding, padding of the output, groups
+    upwards = Call("aten.conv_transpose2d.input", (image, weight, *options), (), (image,))
+    found = _predict(shipped, upwards)
     width = shipped.intervals.of_new_form("convolution")
     assert found.provenance == "extrapolated" and width > math.log(2)
     for node in range(3):
         assert _log_bounds(found, node) == pytest.approx((width, width))
-    share = _predict(shipped, KNOWN, depthwise).values
+    share = _predict(shipped, KNOWN, upwards).values
     assert share.high_j[0] < math.exp(width) * share.energy_j[0]  # what is known beside it stays known
 
 

@@ -15,7 +15,7 @@ from irene.primitives import (
     kind_of,
     launches_kernel,
 )
-from irene.primitives.kinds import _TABLE
+from irene.primitives.kinds import _TABLE, is_pointwise
 
 # What 60 architectures of transformers 5 call in a forward pass (outermost aten operators on meta tensors).
 SEEN = """
@@ -128,3 +128,12 @@ def test_an_unknown_operator_is_flagged_and_never_free():
     assert not is_known(call)
     assert count_flop(call) == 1000
     assert count_traffic_bytes(call) == 3 * 4000
+
+
+def test_batch_norms_are_pointwise_in_evaluation_alone() -> None:
+    def norm(training: bool) -> Call:
+        return Call("aten.batch_norm.default", (None, None, None, None, None, training, 0.1, 1e-5, True))
+
+    assert is_pointwise(norm(False)) and not is_pointwise(norm(True))
+    assert is_pointwise(Call("aten._native_batch_norm_legit_no_training.default", ()))
+    assert not is_pointwise(Call("aten.layer_norm.default", ())) and is_pointwise(Call("aten.clone.default", ()))

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from irene.arrays import FloatArray
 from irene.hardware.spec import DeviceSpec
 from irene.leaves.columns.attention_waves import attention_wave_names, attention_wave_ratios
+from irene.leaves.columns.depthwise_convolution import DEPTHWISE_CONVOLUTION, depthwise_convolution
 from irene.leaves.columns.grouped_convolution import GROUPED_CONVOLUTION, grouped_convolution
 from irene.leaves.columns.layout_features import ATTENTION_LAYOUT, PRODUCT_LAYOUT, attention_layout, product_layout
 from irene.leaves.columns.library_tiles import LIBRARY_TILES, library_tiles
@@ -29,6 +30,7 @@ _BESIDE: dict[str, tuple[tuple[tuple[str, ...], Columns], ...]] = {
     "collective": (),
     "gemm-convolution": _CONVOLUTION,
     "gemm-convolution-in-groups": (*_CONVOLUTION, (GROUPED_CONVOLUTION, grouped_convolution)),
+    "gemm-convolution-depthwise": ((DEPTHWISE_CONVOLUTION, depthwise_convolution),),
     **dict.fromkeys(LOW_PRECISION, (*_PRODUCT, (LOW_PRECISION_COLUMNS, low_precision))),
 }
 

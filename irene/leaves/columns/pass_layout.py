@@ -14,7 +14,7 @@ import numpy as np
 from irene.arrays import BoolArray, FloatArray, IntArray
 from irene.hardware.spec import DeviceSpec
 from irene.primitives.call import Call, TensorSpec
-from irene.primitives.kinds import kind_of
+from irene.primitives.kinds import is_pointwise, kind_of
 from irene.primitives.layouts import WIDEST_ACCESS_BYTES
 from irene.primitives.log_sizes import log2_size
 from irene.primitives.loops import nest_loops
@@ -28,7 +28,6 @@ PASS_LAYOUT = (
     "log2_aligned_in", "log2_aligned_out", "log2_width_bytes", "is_long_row", "is_inner_reduced", "dtypes", "sorting",
     "is_indexed_join",
 )  # fmt: skip
-_LOOPED_KINDS = ("activation", "elementwise", "copy", "fill", "random")
 _REDUCING_KINDS = ("reduction", "softmax", "norm")
 _JOINS = ("cat", "stack", "concat")
 _LONGEST_WARP_ROW = 1024  # torch's softmax keeps rows up to this long in registers of one warp
@@ -46,9 +45,9 @@ def pass_layout(calls: Sequence[Call], dtypes: Sequence[str], base_s: FloatArray
     rows = np.maximum(passes.rows, 1)
     counts = (made_numel, rows, numel_in, made_numel / np.maximum(table.last[made], 1))
     kinds = np.array(words_of(kind_of, calls))
-    reduces_inner, is_indexed_join, is_join = numbers_of(_which, calls, 3, np.bool_)
+    reduces_inner, is_indexed_join, is_join, is_looped = numbers_of(_which, calls, 4, np.bool_)
     columns = [
-        *_loop_columns(np.isin(kinds, _LOOPED_KINDS) & ~is_join, table, made),
+        *_loop_columns(is_looped & ~is_join, table, made),
         *(np.log2(np.maximum(count, 1.0 / 1024) / (base_s * 1e6)) for count in counts),
         *(_log2_aligned(table.last[tensor] * table.itemsize[tensor]) for tensor in (largest, made)),
         log2_size(passes.width * table.itemsize[largest]),
@@ -61,11 +60,11 @@ def pass_layout(calls: Sequence[Call], dtypes: Sequence[str], base_s: FloatArray
     return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
 
 
-def _which(call: Call) -> tuple[bool, bool, bool]:
-    """Whether it reduces what lies side by side, is an indexed join, is a join."""
-    kind = kind_of(call)
-    reduces_inner = kind in _REDUCING_KINDS and _reduces_inner(call, kind, largest_of(call))
-    return reduces_inner, _is_indexed_join(call), call.name.rstrip("_") in _JOINS
+def _which(call: Call) -> tuple[bool, bool, bool, bool]:
+    """Whether it reduces what lies side by side, is an indexed join, is a join, is a pointwise loop."""
+    kind, is_looped = kind_of(call), is_pointwise(call)
+    reduces_inner = kind in _REDUCING_KINDS and not is_looped and _reduces_inner(call, kind, largest_of(call))
+    return reduces_inner, _is_indexed_join(call), call.name.rstrip("_") in _JOINS, is_looped
 
 
 def _loop_columns(is_looped: BoolArray, table: TensorTable, made: IntArray) -> FloatArray:

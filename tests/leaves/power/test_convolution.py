@@ -75,7 +75,7 @@ def transposed(groups: int) -> Call:
     return Call("aten.conv_transpose1d.default", (x, weight, None, (1,), (0,), (0,), groups), (), (out,))
 
 
-PLAIN, IN_GROUPS = "gemm-convolution", "gemm-convolution-in-groups"
+PLAIN, IN_GROUPS, DEPTHWISE = "gemm-convolution", "gemm-convolution-in-groups", "gemm-convolution-depthwise"
 
 
 def test_kernels_that_nobody_measured_are_priced_like_others() -> None:
@@ -87,7 +87,7 @@ def test_kernels_that_nobody_measured_are_priced_like_others() -> None:
         unbatched(convolve(2, 64, 8, 3, dims=2)), gelu(64, 64),
     ]  # fmt: skip
     table = table_of(calls, "bfloat16")
-    assert table.regressors[:9] == (*[IN_GROUPS] * 2, *[PLAIN] * 7)
+    assert table.regressors[:9] == (*[IN_GROUPS] * 2, *[PLAIN] * 2, DEPTHWISE, *[PLAIN] * 4)
     assert convolution_members(table).tolist() == [0, 1, 2, 3]
     one, alone = (grouped_convolution([call], ["bfloat16"], np.array([BURST_S]), SPEC) for call in calls[:2])
     np.testing.assert_array_equal(one, alone)

@@ -1,0 +1,56 @@
+"""Depthwise convolutions, each channel alone: no product of matrices, and two sets of kernels far apart in speed."""
+
+from __future__ import annotations
+
+from irene.primitives.call import Argument, Call
+from irene.primitives.kinds import kind_of
+from irene.primitives.shapes import is_transposed
+
+_LIBRARY_TAPS = (1, 3, 5)
+
+
+def is_depthwise(call: Call) -> bool:
+    """Whether each output channel of a convolution sees one of several input channels.
+
+    >>> from irene.primitives.call import TensorSpec
+    >>> x, w = TensorSpec((8, 64, 9), (576, 9, 1), "float16"), TensorSpec((64, 1, 3), (3, 3, 1), "float16")
+    >>> is_depthwise(Call("aten.conv1d.default", (x, w, None, (1,), (1,), (1,), 64)))
+    True
+    """
+    if kind_of(call) != "convolution" or is_transposed(call):
+        return False
+    x, weight = call.tensors[:2]
+    return weight.shape[1] == 1 and x.shape[-len(weight.shape) + 1] > 1
+
+
+def takes_library_kernel(call: Call) -> bool:
+    """Whether cuDNN computes a depthwise convolution; else a kernel of torch's own does, several times slower.
+
+    Channels last always; else float16 from 32 channels on, square filters of 1, 3 or 5 taps and no dilation; with a
+    stride of 2 where channels or images are many, or it is one image (torch, aten/src/ATen/native/Convolution.cpp,
+    use_cudnn_depthwise).
+    """
+    x, weight = call.tensors[:2]
+    if not x.is_contiguous:
+        return True
+    taps, strides, dilations = weight.shape[2:], _pair(call, 3, "stride", 1), _pair(call, 5, "dilation", 1)
+    channels = x.shape[1] if len(x.shape) > 1 else 1
+    if x.dtype != "float16" or len(x.shape) - 2 > 2 or channels < 32 or max(dilations) > 1:
+        return False
+    height = x.shape[-2] if len(taps) == 2 else 1
+    stride, width, batch = strides[-1], x.shape[-1], x.shape[0]
+    if height == 1 and stride == 1:
+        return True
+    if len(set(strides)) > 1 or len(taps) < 2 or len(set(taps)) > 1 or taps[0] not in _LIBRARY_TAPS or width < 7:
+        return False
+    if stride != 2:
+        return stride == 1
+    if taps[0] == 1:
+        return width <= 28 if batch == 1 else batch <= 16 and channels >= 128 and width <= 7
+    return batch == 1 or channels >= 512 or (channels >= 256 and width >= 28)
+
+
+def _pair(call: Call, place: int, name: str, default: int) -> tuple[int, ...]:
+    given: Argument = call.args[place] if len(call.args) > place else call.kwarg(name, default)
+    sizes = given if isinstance(given, tuple) else (given,)
+    return tuple([size for size in sizes if isinstance(size, int)]) or (default,)

@@ -1,0 +1,71 @@
+"""Which convolutions are depthwise, and whose kernel computes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from irene.primitives.call import Call, TensorSpec
+from irene.primitives.depthwise import is_depthwise, takes_library_kernel
+from irene.primitives.forms import form_of
+from tests.predictor.made_law import tensor
+
+
+def convolve(
+    channels: int = 64, taps: tuple[int, ...] = (3, 3), *, per_group: int = 1, batch: int = 8, width: int = 28,
+    dtype: str = "float16", stride: int = 1, dilation: int = 1, channels_last: bool = False,
+) -> Call:  # fmt: skip
+    sides = (width,) * len(taps)
+    x = tensor((batch, channels, *sides), dtype)
+    if channels_last:
+        x = TensorSpec(x.shape, (channels * width * width, 1, channels * width, channels), dtype)
+    weight = tensor((channels, per_group, *taps), dtype, weight=True)
+    ones = (1,) * len(taps)
+    args: tuple[Any, ...] = (
+        x, weight, None, (stride,) * len(taps), tuple(tap // 2 for tap in taps), tuple(dilation * one for one in ones),
+        channels // per_group,
+    )  # fmt: skip
+    out = tensor((batch, channels, *(-(-side // stride) for side in sides)), dtype)
+    return Call(f"aten.conv{len(taps)}d.default", args, (), (out,))
+
+
+def test_each_channel_alone() -> None:
+    assert is_depthwise(convolve()) and is_depthwise(convolve(taps=(5,)))
+    assert not is_depthwise(convolve(per_group=4)) and not is_depthwise(convolve(per_group=64))
+    one = convolve(channels=1)
+    assert not is_depthwise(one)  # plain: there is one channel only
+    x = tensor((8, 64))
+    assert not is_depthwise(Call("aten.gelu.default", (x,), (), (x,)))
+
+
+@pytest.mark.parametrize(
+    ("given", "library"),
+    [
+        ({}, True),
+        ({"dtype": "bfloat16"}, False),
+        ({"dtype": "float32"}, False),
+        ({"dtype": "float32", "channels_last": True}, True),
+        ({"channels": 16}, False),
+        ({"taps": (7, 7)}, False),
+        ({"taps": (3, 5)}, False),
+        ({"taps": (3,)}, True),
+        ({"taps": (3,), "stride": 2}, False),
+        ({"dilation": 2}, False),
+        ({"width": 6}, False),
+        ({"stride": 2}, False),
+        ({"stride": 2, "batch": 1}, True),
+        ({"stride": 2, "channels": 256}, True),
+        ({"stride": 2, "channels": 256, "width": 14}, False),
+        ({"stride": 2, "channels": 512, "width": 14}, True),
+        ({"stride": 3}, False),
+    ],
+)
+def test_the_library_takes_what_torch_gives_it(given: dict[str, Any], library: bool) -> None:
+    assert takes_library_kernel(convolve(**given)) == library
+
+
+def test_the_two_kernels_are_two_forms() -> None:
+    forms = {form_of(convolve(dtype=dtype)) for dtype in ("float16", "bfloat16")}
+    assert forms == {"aten.conv2d 2d depthwise of the library", "aten.conv2d 2d depthwise"}
+    assert form_of(convolve(channels_last=True)) == "aten.conv2d 2d depthwise channels last"
