@@ -1,6 +1,7 @@
 """What README and docs show: blocks of Markdown that can be run, and the outputs under their commands.
 
 ```python    runs as it stands, all blocks of a file one after the other
+```py        Python that needs an extra: `python -m pytest -m engines` runs it
 ```sh        commands of irene, a line each, that need no network
 ```console   `$ irene ...`, and under it what it prints: `python -m tests.docs.write` writes that
 """

@@ -71,7 +71,7 @@ def test_yaml_names_inputs_and_hooks_that_there_are() -> None:
 def test_every_block_has_a_language_that_a_test_knows() -> None:
     for page in PAGES:
         opened = re.findall(r"^ *```(\w*)", (ROOT / page).read_text("utf-8"), re.MULTILINE)[::2]
-        assert set(opened) <= {*_RUN, "yaml", ""}, page
+        assert set(opened) <= {*_RUN, "py", "yaml", ""}, page
 
 
 def test_installs_name_extras_that_there_are() -> None:
