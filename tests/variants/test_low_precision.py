@@ -12,7 +12,7 @@ import irene
 from irene import variants
 from irene.errors import BadInput
 from irene.primitives.call import Call
-from irene.primitives.kinds import launches_kernel
+from irene.primitives.kinds import kind_of, launches_kernel
 from irene.variants.low_precision.by_bytes import pack_signs, unpack_signs
 from irene.variants.low_precision.four_bits import _FP4, _NF4, FORMATS
 from irene.variants.low_precision.weight_only import prune_two_of_four
@@ -226,3 +226,11 @@ def test_weights_in_memory_are_the_packed_ones() -> None:
 def test_what_cannot_be_packed_is_said(name: str, problem: str) -> None:
     with pytest.raises(BadInput, match=problem):
         irene.trace(name)
+
+
+@pytest.mark.parametrize("variant", ["fp8", "fp8:scales=block", "int8", "int4", "sparse"])
+def test_gpt2_turns_its_weights_over(variant: str) -> None:
+    """Conv1D keeps (in, out); every kernel gets the (out, in) of a linear layer, or refuses the call."""
+    found = irene.predict(f"gpt2+layers:1+{variant}", batch_size=2, seq_len=32)
+    products = [leaf.call for leaf in found.tree.root.leaves if leaf.call and kind_of(leaf.call) == "gemm"]
+    assert len(products) == 4 and found.energy_j > 0

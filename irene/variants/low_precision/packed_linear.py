@@ -55,12 +55,12 @@ def replace_linears(module: Any, make: Maker, variant: str, kept: Sequence[str] 
 
 
 def _as_linear(layer: Any) -> torch.nn.Linear:
-    """A linear layer as it is; GPT-2's `Conv1D`, whose weight lies the other way round, as one."""
+    """A linear layer as it is; GPT-2's `Conv1D`, whose weight lies the other way round, as one that was turned over."""
     if isinstance(layer, torch.nn.Linear):
         return layer
     inputs, outputs = layer.weight.shape
     linear = torch.nn.Linear(inputs, outputs, device="meta", dtype=layer.weight.dtype)
-    linear.weight, linear.bias = torch.nn.Parameter(layer.weight.t()), layer.bias
+    linear.weight, linear.bias = torch.nn.Parameter(layer.weight.t().contiguous()), layer.bias
     return linear
 
 
