@@ -109,14 +109,18 @@ def difference_of(
 
 
 def count_tokens(work: Workload) -> int | None:
-    """Positions of all inputs of one call, both sides of an encoder-decoder; `None` for inputs without tokens.
+    """Tokens that joules are counted by: those that a generation writes, else positions of all inputs of one call.
 
-    >>> count_tokens(Workload(batch_size=8, seq_len=128))
-    1024
+    Both sides of an encoder-decoder count; `None` for inputs without tokens.
+
+    >>> count_tokens(Workload(batch_size=8, seq_len=128)), count_tokens(Workload(batch_size=8, new_tokens=16))
+    (1024, 128)
     """
+    if work.new_tokens:
+        return work.batch_size * work.new_tokens
     if work.seq_len is None:
         return None
-    return work.batch_size * (work.seq_len + (work.decoder_seq_len or 0) + work.new_tokens)
+    return work.batch_size * (work.seq_len + (work.decoder_seq_len or 0))
 
 
 def _in_joules(base_j: float, other_j: float, width: float) -> tuple[float, float]:
@@ -147,6 +151,7 @@ def _describe(name: str, prediction: Prediction) -> Entry:
         energy_per_token_j=prediction.energy_j / tokens if tokens else None,
         bound=prediction.bound,
         provenance=prediction.provenance,
+        generation=prediction.generation,
     )
 
 
@@ -161,10 +166,14 @@ def _refuse_unlike(predictions: Mapping[str, Prediction]) -> None:
 
 
 def _choose_measure(entries: tuple[Entry, ...]) -> str:
-    amounts = {(e.workload.batch_size, e.workload.seq_len, e.workload.decoder_seq_len or 0) for e in entries}
-    if len(amounts) == 1:
+    if len({_amount(entry.workload) for entry in entries}) == 1:
         return "energy_j"
     return "energy_per_sample_j" if any(e.energy_per_token_j is None for e in entries) else "energy_per_token_j"
+
+
+def _amount(work: Workload) -> tuple[int | None, ...]:
+    """Equal amounts are the same work."""
+    return work.batch_size, work.seq_len, work.decoder_seq_len or 0, work.context_len, work.new_tokens
 
 
 def _token_factor(base: Workload, other: Workload) -> float | None:
@@ -184,6 +193,6 @@ def _note(entries: tuple[Entry, ...], predictions: Mapping[str, Prediction]) -> 
         notes.append("For a device here nothing is known of shared errors: they are taken as independent.")
     elif len({entry.device for entry in entries}) > 1:
         notes.append("The devices differ: errors are taken as independent.")
-    if len({(e.workload.batch_size, e.workload.seq_len) for e in entries}) > 1:
+    if len({_amount(entry.workload) for entry in entries}) > 1:
         notes.append("The amounts of work differ: compare per token or per sample.")
     return notes

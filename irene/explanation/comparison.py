@@ -7,6 +7,7 @@ from typing import Any
 
 from irene.errors import UnknownName
 from irene.model_tree.workload import Workload
+from irene.predictor.phases import GenerationAnswers
 from irene.showing import Shown
 from irene.units import format_quantity
 
@@ -18,7 +19,8 @@ class Entry:
     """One of the predictions that are compared: the whole model.
 
     `interval_j` is the 90 % interval; `power_w` is `None` where no time passes, `energy_per_token_j` where the input
-    has no tokens (images, sound). A token is one position of the input (of both inputs, where a decoder has its own).
+    has no tokens (images, sound). A token is one that a generation writes, else one position of the input (of both
+    inputs, where a decoder has its own). `generation` are a generation's answers, its phases among them.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Entry:
     energy_per_token_j: float | None
     bound: str
     provenance: str
+    generation: GenerationAnswers | None = None
 
 
 @dataclass(frozen=True, slots=True)

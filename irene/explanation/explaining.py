@@ -100,4 +100,5 @@ def explain_prediction(prediction: Prediction, *, depth: int = DEPTH, unfold: bo
         kinds=kinds_of(prediction),
         counterfactuals=(),
         notes=prediction.tree.notes,
+        generation=prediction.generation,
     )

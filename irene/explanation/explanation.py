@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from irene.model_tree.workload import Workload, describe_workload
+from irene.predictor.phases import GenerationAnswers
 from irene.showing import Shown
 from irene.units import format_quantity
 
@@ -66,8 +67,9 @@ class Explanation(Shown):
     """Why a prediction is what it is.
 
     `whole` is the model; `nodes` its calls at `depth`, `layers` its parts in call order, `kinds` its primitives by
-    kind: each of the three sums to the whole, `nodes` and `kinds` with the most energy first. `wait_share` is the share
-    of the time in which the GPU waits for the host. `not_asked` says which counterfactuals do not apply, and why;
+    kind: each of the three sums to the whole, `nodes` and `kinds` with the most energy first. `generation` are the
+    answers of a generation, its phases among them; None of a forward pass. `wait_share` is the share of the time in
+    which the GPU waits for the host. `not_asked` says which counterfactuals do not apply, and why;
     `notes` what was assumed.
     """
 
@@ -87,6 +89,7 @@ class Explanation(Shown):
     counterfactuals: tuple[Counterfactual, ...]
     not_asked: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    generation: GenerationAnswers | None = None
 
     def __repr__(self) -> str:
         work, energy = describe_workload(self.workload), format_quantity(self.whole.energy_j, "J")

@@ -9,6 +9,7 @@ from irene.explanation.gate import MEASURES
 from irene.model_tree.workload import describe_workload
 from irene.reporting.comparison_table import fold_contributions, rounding_j, signed
 from irene.reporting.markdown import escape_cell
+from irene.reporting.phases_table import COLUMNS, phase_cells
 from irene.reporting.wording import describe_interval
 from irene.units import format_quantity
 from irene.version import __version__
@@ -30,6 +31,7 @@ def comparison_to_markdown(comparison: Comparison, gate: Gate | None = None, *, 
         lines += [f"**{'Failed' if gate.failed else 'Passed'}** `--fail-above {100 * gate.fail_above:g}%`", ""]
         lines += [*(f"- {escape_cell(line)}" for line in gate.lines()), ""]
     lines += [*_totals(comparison), "", f"Ranked by joules {MEASURES[comparison.ranked_by]}, least first.", ""]
+    lines += _phases(comparison)
     lines += [*_pairs(comparison), ""]
     for difference in comparison.differences:
         if difference.base == comparison.base.name:
@@ -58,6 +60,16 @@ def _totals(comparison: Comparison) -> list[str]:
         ]
         lines.append(_row(cells))
     return lines
+
+
+def _phases(comparison: Comparison) -> list[str]:
+    """Of generations: a row for each phase, and one for a token."""
+    rows = [
+        _row([escape_cell(entry.name) if at == 0 else "", *cells])
+        for entry in comparison.entries if entry.generation
+        for at, cells in enumerate(phase_cells(entry.generation))
+    ]  # fmt: skip
+    return [_row(["", *COLUMNS]), "| --- | --- | ---: | ---: | ---: | ---: |", *rows, ""] if rows else []
 
 
 def _pairs(comparison: Comparison) -> list[str]:

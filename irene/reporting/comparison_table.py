@@ -13,6 +13,7 @@ from rich.table import Table
 from irene.explanation.gate import MEASURES
 from irene.model_tree.workload import describe_workload
 from irene.reporting.fitting import Line
+from irene.reporting.phases_table import phases_table
 from irene.reporting.rendering import new_table
 from irene.units import format_quantity
 
@@ -31,6 +32,7 @@ def comparison_table(comparison: Comparison, *, unfold: bool = False) -> Rendera
         _totals_table(comparison),
         f"ranked by joules {MEASURES[comparison.ranked_by]}, least first",
         "",
+        *_phases(comparison),
         _pairs_table(comparison.differences),
     ]  # fmt: skip
     for difference in comparison.differences:
@@ -41,6 +43,11 @@ def comparison_table(comparison: Comparison, *, unfold: bool = False) -> Rendera
                 parts += ["", f"{title}, by {by}", _contributions_table(contributions, difference)]
     parts += [Line(f"note: {note}", 6) for note in comparison.notes]
     return Group(*parts)
+
+
+def _phases(comparison: Comparison) -> list[Any]:
+    generations = {entry.name: entry.generation for entry in comparison.entries if entry.generation}
+    return [phases_table(generations), ""] if generations else []
 
 
 def contribution_rows(comparison: Comparison) -> list[dict[str, Any]]:

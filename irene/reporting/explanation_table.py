@@ -11,6 +11,7 @@ from rich.table import Table
 from irene.model_tree.workload import describe_workload
 from irene.reporting.fitting import Line, head
 from irene.reporting.rendering import new_table
+from irene.reporting.wording import describe_generation
 from irene.units import format_quantity
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _header(explanation: Explanation) -> list[str]:
         f"energy     {format_quantity(whole.energy_j, 'J')}"
         f"   90 % interval {format_quantity(low, 'J')} to {format_quantity(high, 'J')}",
         f"time       {format_quantity(whole.duration_s, 's')}{power}",
+        *(describe_generation(explanation.generation) if explanation.generation else ()),
         f"bound      {whole.bound.replace('_', ' ') or '-'}: {whole.why}",
         f"goes to    {shares}",
         f"ridge      {explanation.ridge_flop_per_byte:.0f} FLOP/B in {explanation.workload.dtype}"

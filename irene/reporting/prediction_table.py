@@ -58,7 +58,7 @@ def _header(prediction: Prediction) -> list[str]:
         f"   90 % interval {format_quantity(low, 'J')} to {format_quantity(high, 'J')}",
         f"time       {format_quantity(prediction.duration_s, 's')}"
         + ("" if power_w is None else f"   mean power {format_quantity(power_w, 'W')}"),
-        *_describe_generation(prediction),
+        *(wording.describe_generation(prediction.generation) if prediction.generation else ()),
         *_describe_memory(prediction),
         *_describe_ranks(prediction),
         "goes to    " + ", ".join(f"{part.replace('_', ' ')} {joules / total_j:.1%}" for part, joules in parts),
@@ -66,31 +66,6 @@ def _header(prediction: Prediction) -> list[str]:
         f"predictor  {name.name} {name.version}, trained on {name.trained_on}",
         *(f"note       {note}" for note in prediction.tree.notes),
     ]
-
-
-def _describe_generation(prediction: Prediction) -> list[str]:
-    """A generation's answers, a line each; nothing of a forward pass."""
-    answers = prediction.generation
-    if answers is None:
-        return []
-    first = wording.describe_interval(*answers.time_to_first_token_interval_s, "s")
-    lines = [
-        f"a token    {format_quantity(answers.energy_per_output_token_j, 'J')}   90 % interval "
-        + wording.describe_interval(*answers.energy_per_output_token_interval_j),
-        f"first      after {format_quantity(answers.time_to_first_token_s, 's')} ({first})",
-    ]
-    step_s, interval_s = answers.time_per_output_token_s, answers.time_per_output_token_interval_s
-    if step_s is not None and interval_s is not None:
-        lines.append(
-            f"then       a token each {format_quantity(step_s, 's')} ({wording.describe_interval(*interval_s, 's')})"
-        )
-    for phase in answers.phases:
-        times = f"x {phase.calls}" if phase.calls > 1 else ""
-        lines.append(
-            f"{phase.name:<10} {format_quantity(phase.energy_j, 'J')} ({wording.describe_interval(*phase.interval_j)}) "
-            f"in {format_quantity(phase.duration_s, 's')} {times}".rstrip()
-        )
-    return lines
 
 
 def _describe_ranks(prediction: Prediction) -> list[str]:

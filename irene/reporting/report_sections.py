@@ -127,14 +127,24 @@ def _phases(prediction: Prediction) -> str:
     rows = [
         [escape_html(phase.name), f"{phase.calls:,}", f"<strong>{write_quantity(phase.energy_j)}</strong>",
          f"{phase.energy_j / (prediction.energy_j or 1.0):.1%}",
-         " to ".join(map(write_quantity, phase.interval_j)), write_quantity(phase.duration_s, "s")]
+         " to ".join(map(write_quantity, phase.interval_j)), write_quantity(phase.duration_s, "s"),
+         _seconds(phase.interval_s)]
         for phase in answers.phases
     ]  # fmt: skip
     step_s = answers.time_per_output_token_s
-    then = "" if step_s is None else f", then one each {write_quantity(step_s, 's')}"
+    then, token = "", write_quantity(answers.energy_per_output_token_j)
+    if step_s is not None and answers.time_per_output_token_interval_s is not None:
+        then = f", then one each {write_quantity(step_s, 's')} ({_seconds(answers.time_per_output_token_interval_s)})"
+    joules = " to ".join(map(write_quantity, answers.energy_per_output_token_interval_j))
+    first = f"{write_quantity(answers.time_to_first_token_s, 's')} ({_seconds(answers.time_to_first_token_interval_s)})"
+    heads = ["phase", "calls", "energy", "share", term("90 % interval", INTERVAL_TIP), "time", "90 % interval of time"]
     return f"""<h3>Phases</h3>
-  {html_table(["phase", "calls", "energy", "share", term("90 % interval", INTERVAL_TIP), "time"], rows)}
-  <p class="note">The first token comes after {write_quantity(answers.time_to_first_token_s, "s")}{then}.</p>"""
+  {html_table(heads, rows)}
+  <p class="note">The first token comes after {first}{then}. One takes {token} ({joules}).</p>"""
+
+
+def _seconds(interval: tuple[float, float]) -> str:
+    return " to ".join(write_quantity(end, "s") for end in interval)
 
 
 def tabs(names: list[str]) -> str:

@@ -16,12 +16,12 @@ from irene.predictor.sweep_values import Sweep
 from irene.reporting.comparison_table import comparison_table, contribution_rows
 from irene.reporting.explanation_table import explanation_table, portion_rows
 from irene.reporting.html_tables import renderable_to_html
+from irene.reporting.phases_table import COLUMNS, phase_cells
 from irene.reporting.plots import plot
 from irene.reporting.prediction_table import prediction_table
 from irene.reporting.rendering import simple_table
 from irene.reporting.sweep_table import sweep_table
 from irene.reporting.work_table import work_rows, work_table
-from irene.units import format_quantity
 
 if TYPE_CHECKING:
     import pandas
@@ -59,13 +59,7 @@ table_of.register(ModelTree, work_table)
 
 @table_of.register
 def _(value: GenerationAnswers) -> RenderableType:
-    rows = [
-        [
-            phase.name, f"{phase.calls}", format_quantity(phase.energy_j, "J"), format_quantity(phase.duration_s, "s"),
-        ]
-        for phase in value.phases
-    ]  # fmt: skip
-    return simple_table(["phase", "calls", "energy", "time"], rows)
+    return simple_table(COLUMNS, phase_cells(value))
 
 
 @singledispatch
@@ -93,6 +87,8 @@ def _(value: Sweep) -> list[dict[str, Any]]:
 def _(value: GenerationAnswers) -> list[dict[str, Any]]:
     keys = ("name", "calls", "energy_j", "duration_s")
     return [
-        {key: getattr(phase, key) for key in keys} | {"low_j": phase.interval_j[0], "high_j": phase.interval_j[1]}
+        {key: getattr(phase, key) for key in keys}
+        | {"low_j": phase.interval_j[0], "high_j": phase.interval_j[1]}
+        | {"low_s": phase.interval_s[0], "high_s": phase.interval_s[1]}
         for phase in value.phases
     ]

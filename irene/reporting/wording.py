@@ -8,6 +8,7 @@ from irene.reporting.footprint import Facility, footprint_of
 from irene.units import format_quantity
 
 if TYPE_CHECKING:
+    from irene.predictor.phases import GenerationAnswers
     from irene.predictor.prediction import Prediction
 
 PARTS = {
@@ -72,6 +73,26 @@ def energy_per_token_j(prediction: Prediction) -> float | None:
 def describe_interval(low: float, high: float, unit: str = "J") -> str:
     """Both ends, each in the prefix that suits it."""
     return f"{format_quantity(low, unit)} to {format_quantity(high, unit)}"
+
+
+def describe_generation(answers: GenerationAnswers) -> list[str]:
+    """Joules of a token, when the first one and the others come, and the phases, a line each, with their intervals."""
+    first = describe_interval(*answers.time_to_first_token_interval_s, "s")
+    lines = [
+        f"a token    {format_quantity(answers.energy_per_output_token_j, 'J')}   90 % interval "
+        + describe_interval(*answers.energy_per_output_token_interval_j),
+        f"first      after {format_quantity(answers.time_to_first_token_s, 's')} ({first})",
+    ]
+    step_s, interval_s = answers.time_per_output_token_s, answers.time_per_output_token_interval_s
+    if step_s is not None and interval_s is not None:
+        lines.append(f"then       a token each {format_quantity(step_s, 's')} ({describe_interval(*interval_s, 's')})")
+    for phase in answers.phases:
+        times = f"x {phase.calls}" if phase.calls > 1 else ""
+        lines.append(
+            f"{phase.name:<10} {format_quantity(phase.energy_j, 'J')} ({describe_interval(*phase.interval_j)}) "
+            f"in {format_quantity(phase.duration_s, 's')} {times}".rstrip()
+        )
+    return lines
 
 
 def describe_footprint(energy_j: float, facility: Facility) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from irene.cli.main import run
+from irene.units import format_quantity
 from tests.tracing.tiny_models import tiny_config
 
 
@@ -62,3 +63,36 @@ def test_a_gate_for_what_must_fit(fits: bool, code: int, tmp_path: Path, capsys:
     assert "at the peak" in capsys.readouterr().out  # answered all the same
     path.write_text(json.dumps({key: value for key, value in saved.items() if key not in ("fits", "memory_bytes")}))
     assert run(["predict", str(path), "--must-fit"]) == 2
+
+
+@pytest.mark.parametrize("model", ["gpt2", "t5-small"])
+def test_every_command_shows_the_phases(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In its table, its JSON and its page: their joules, and those of a token, as `predict` says them."""
+    asked = ["--seq-len", "8", "--new-tokens", "3"]
+
+    def printed(command: str, *more: str) -> str:
+        assert run([command, *more, *asked]) == 0
+        return capsys.readouterr().out
+
+    predicted = json.loads(printed("predict", model, "--format", "json"))
+    keys = ("phases", "energy_per_output_token_j", "time_per_output_token_interval_s")
+    names = [phase["name"] for phase in predicted["phases"]]
+    assert names == [*(["encode"] if model == "t5-small" else []), "prefill", "decode"]
+
+    both = (model, f"{model},batch_size=2")
+    explained = json.loads(printed("explain", model, "--format", "json"))
+    entry, other = json.loads(printed("compare", *both, "--format", "json"))["entries"]
+    for generation in (explained["generation"], entry["generation"]):
+        assert {key: generation[key] for key in keys} == {key: predicted[key] for key in keys}
+    assert entry["energy_per_token_j"] == predicted["energy_per_output_token_j"]
+    assert other["energy_per_token_j"] == pytest.approx(other["energy_j"] / (2 * 3))
+
+    page = tmp_path / "report.html"
+    assert run(["report", model, *asked, "--output", str(page)]) == 0
+    tables = [
+        printed("explain", model), printed("compare", *both), printed("compare", *both, "--format", "github"),
+        page.read_text("utf-8"),
+    ]  # fmt: skip
+    token = format_quantity(predicted["energy_per_output_token_j"], "J")
+    for table in tables:
+        assert token in table and all(name in table for name in names), table[:2000]

@@ -104,7 +104,7 @@ def test_per_sample_and_per_token(prediction: Prediction) -> None:
 def test_count_tokens() -> None:
     assert count_tokens(Workload(batch_size=2, seq_len=10)) == 20
     assert count_tokens(Workload(batch_size=2, seq_len=10, decoder_seq_len=5)) == 30
-    assert count_tokens(Workload(batch_size=2, seq_len=10, new_tokens=4)) == 28
+    assert count_tokens(Workload(batch_size=2, seq_len=10, new_tokens=4)) == 8
     assert count_tokens(Workload(batch_size=2, seq_len=None)) is None
 
 
