@@ -70,11 +70,29 @@ def explain(
         context_len=context_len, cache=cache, cache_len=cache_len, gpus=gpus, expert_routing=expert_routing,
         dequantized=dequantized, predictor=predictor, **board,
     )  # fmt: skip
-    again = None if isinstance(model, ModelTree) or example_inputs is not None else model
     with without_collections():
         explanation = explain_prediction(base, depth=depth, unfold=unfold)
-        if not counterfactuals:
-            return explanation
+    if not counterfactuals:
+        return explanation
+    again = model if example_inputs is None else None
+    return add_counterfactuals(explanation, base, again, dequantized=dequantized, predictor=predictor, **board)
+
+
+def add_counterfactuals(
+    explanation: Explanation, base: Prediction, model: Any, *, dequantized: bool = False,
+    predictor: str | Path | Predictor | None = None, **board: Any,
+) -> Explanation:  # fmt: skip
+    """An explanation of `base` with what a change would do.
+
+    `model` is what `read_model` says of the model that `base` is of: of a saved tree, or of none, only another
+    execution is asked.
+    """
+    again = None if isinstance(model, ModelTree) else model
+    if dequantized and again is not None:
+        from irene.tracing.tracer import dense_twin
+
+        again, _ = dense_twin(again, base.tree.workload.dtype)
+    with without_collections():
         found, not_asked = ask_all(
             base, again, lambda tree: predict(tree, dequantized=dequantized, predictor=predictor, **board)
         )

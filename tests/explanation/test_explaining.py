@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from irene.explanation.explanation import Portion
 from irene.explanation.portions import UNFUSED, nodes_at_depth
 from irene.predictor.node_values import BOUNDS
 from irene.predictor.prediction import Prediction
+from tests.tracing.tiny_models import tiny_config
 
 CASES = {
     "bert": ("bert-base-uncased", 8, 128),
@@ -117,6 +119,18 @@ def test_what_cannot_be_traced_again_is_said() -> None:
     (line,) = why.not_asked
     assert line.count(" instead of ") == 3 and "attention not fused" in line and "needs the model again" in line
     assert explain("bert-tiny", counterfactuals=False).counterfactuals == ()
+
+
+def test_changes_of_a_dense_twin_are_of_the_twin(tmp_path: Path) -> None:
+    config = tiny_config("llama", hidden_size=128, intermediate_size=256, num_key_value_heads=2, head_dim=32).to_dict()
+    settings = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+    whys = []
+    for name, more in (("dense", {}), ("stored", {"quantization_config": settings})):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(config | more))
+        whys.append(explain(path, batch_size=2, seq_len=16, dequantized=name == "stored"))
+    dense, twin = ({change.change: change.energy_j for change in why.counterfactuals} for why in whys)
+    assert twin == dense and len(twin) == 6
 
 
 def test_a_prediction_is_explained_as_it_is(prediction: Prediction) -> None:
