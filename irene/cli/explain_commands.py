@@ -48,9 +48,7 @@ def print_explanation(
     depth: opt.Depth = None,
     top: Annotated[int, typer.Option("--top", help="Rows of each list in the table.")] = 10,
     unfold: Unfold = False,
-    counterfactuals: Annotated[
-        bool, typer.Option("--counterfactuals/--no-counterfactuals", help="Predict again with one thing changed.")
-    ] = True,
+    counterfactuals: opt.Counterfactuals = True,
     file_format: opt.Format = "table",
     output: opt.Output = None,
 ) -> None:

@@ -100,6 +100,9 @@ CardFactor = Annotated[
     typer.Option("--card-factor", help="What this board draws over what is predicted: 'irene collect --reference'."),
 ]
 Format = Annotated[str, typer.Option("--format", help="table, json or csv.")]
+Counterfactuals = Annotated[
+    bool, typer.Option("--counterfactuals/--no-counterfactuals", help="Predict again with one thing changed.")
+]
 Depth = Annotated[int | None, defaulting("--depth", help="Levels of the tree in the table.", to="3")]
 Predictor = Annotated[
     str | None, typer.Option("--predictor", metavar="BUNDLE", help="What 'irene train' or 'irene calibrate' wrote.")

@@ -11,6 +11,7 @@ from irene.cli import options as opt
 from irene.errors import BadInput, UnknownName
 
 if TYPE_CHECKING:
+    from irene.explanation.explanation import Explanation
     from irene.predictor.prediction import Prediction
 
 
@@ -22,6 +23,27 @@ def predict_as_asked(
 
     What is saved keeps its own workload, with a warning where another was typed.
     """
+    return _predict(given, workload, board, predictor, dequantized)[0]
+
+
+def explain_as_asked(
+    given: str, workload: opt.WorkloadOptions, board: Mapping[str, Any], predictor: str | None = None,
+    dequantized: bool = False,
+) -> tuple[Prediction, Explanation]:  # fmt: skip
+    """As `predict_as_asked`, and why, with what a change would do; of a saved prediction nothing can be changed."""
+    from irene.explanation.explaining import add_counterfactuals, explain_prediction
+
+    prediction, model, own = _predict(given, workload, board, predictor, dequantized)
+    explanation = explain_prediction(prediction)
+    if model is prediction:
+        return prediction, explanation
+    return prediction, add_counterfactuals(explanation, prediction, model, dequantized=dequantized, **own)
+
+
+def _predict(
+    given: str, workload: opt.WorkloadOptions, board: Mapping[str, Any], predictor: str | None, dequantized: bool
+) -> tuple[Prediction, Any, dict[str, Any]]:
+    """A prediction, the model as it was read, and the board and predictor that it was asked of."""
     from irene.cli.revisions import names_revision, read_revision
     from irene.model_tree.tree import ModelTree
     from irene.predictor import predict
@@ -41,7 +63,7 @@ def predict_as_asked(
         given_again = {name: asked.given[name] for name in kept if name in asked.given}
         prediction = predict(found, dequantized=dequantized, **own, **given_again)
     asked.warn_if_not_used(prediction.tree.workload, saved=is_saved)
-    return prediction
+    return prediction, found, own
 
 
 def read_settings(given: str) -> tuple[str, dict[str, Any]]:

@@ -11,11 +11,12 @@ import typer
 from irene.cli import options as opt
 from irene.cli.bench_command import Lengths, predict_streams, read_scenarios
 from irene.cli.output import make_folder, say, write_output
-from irene.cli.predicting import predict_as_asked
+from irene.cli.predicting import explain_as_asked, predict_as_asked
 from irene.default_device import DEFAULT_DEVICE
 from irene.errors import BadInput
 
 if TYPE_CHECKING:
+    from irene.explanation.explanation import Explanation
     from irene.predictor.prediction import Prediction
 
 Models = Annotated[
@@ -42,6 +43,7 @@ def write_report(
         ),
     ] = None,
     lengths: Lengths = "128",
+    counterfactuals: opt.Counterfactuals = True,
     output: Annotated[Path, typer.Option("--output", help="The HTML file to write.")] = Path("report.html"),
     figures: Annotated[
         Path | None, typer.Option("--figures", metavar="DIR", help="Also write each figure there as PNG and SVG.")
@@ -57,8 +59,14 @@ def write_report(
             "--scenario: streams are predicted of a usual board; leave --sm-clock-mhz and --card-factor out."
         )
     board = opt.read_board(device, sm_clock_mhz, card_factor)
-    found = [predict_as_asked(model, workload, board, predictor, dequantized) for model in models]
-    predictions = _name(models, found)
+    asked = (workload, board, predictor, dequantized)
+    explanations: dict[str, Explanation] = {}
+    if counterfactuals:
+        pairs = [explain_as_asked(model, *asked) for model in models]
+        predictions = _name(models, [prediction for prediction, _ in pairs])
+        explanations = dict(zip(predictions, [explanation for _, explanation in pairs], strict=True))
+    else:
+        predictions = _name(models, [predict_as_asked(model, *asked) for model in models])
 
     from irene.reporting.report_page import render_report
 
@@ -69,7 +77,7 @@ def write_report(
         compared = compare(predictions).to_json()
     shared = {**workload.given, "device": device, "predictor": predictor, "dequantized": dequantized}
     streams = predict_streams(scenarios, models, shared, {"lengths": lengths})
-    write_output(render_report(predictions, facility, compared, streams), output)
+    write_output(render_report(predictions, facility, compared, streams, explanations=explanations), output)
     say(f"Wrote {output}.")
     if figures is not None:
         from irene.reporting.static_figures import write_figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,6 +61,17 @@ class Counterfactual:
     ratio_per_sample: float
     ratio_per_token: float | None
     is_significant: bool
+
+    def ratio_for(self, unit: str) -> tuple[float, float, float]:
+        """The ratio for a 'token' or a 'sample', and the ends of its 90 % interval. TypeError without tokens."""
+        ratio = float(getattr(self, f"ratio_per_{unit}"))
+        low, high = (end * ratio / self.ratio for end in self.interval_ratio)
+        return ratio, low, high
+
+
+def unit_of(counterfactuals: Sequence[Counterfactual]) -> str:
+    """What changes are judged by: a token where all have tokens, else a sample."""
+    return "sample" if any(found.ratio_per_token is None for found in counterfactuals) else "token"
 
 
 @dataclass(frozen=True, slots=True)

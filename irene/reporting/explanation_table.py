@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from irene.explanation.explanation import unit_of
 from irene.model_tree.workload import describe_workload
 from irene.reporting.fitting import Line, head
 from irene.reporting.rendering import new_table
@@ -32,7 +33,7 @@ def explanation_table(explanation: Explanation, top: int = TOP) -> RenderableTyp
     for title, portions in titles.items():
         parts += ["", title, _portions_table(portions, top, explanation.whole.energy_j)]
     if explanation.counterfactuals:
-        unit = _unit_of(explanation.counterfactuals)
+        unit = unit_of(explanation.counterfactuals)
         title = f"What would change it (predicted again; interval and 'sure' are of the ratio a {unit})"
         parts += ["", Line(title)]
         parts += [_counterfactuals_table(explanation.counterfactuals)]
@@ -104,18 +105,12 @@ def _format_intensity(flop_per_byte: float) -> str:
     return f"{flop_per_byte:,.0f}" if flop_per_byte >= 100 else f"{flop_per_byte:.3g}"
 
 
-def _unit_of(counterfactuals: Sequence[Counterfactual]) -> str:
-    """What a change is judged by: a token where all have tokens."""
-    return "sample" if any(found.ratio_per_token is None for found in counterfactuals) else "token"
-
-
 def _counterfactuals_table(counterfactuals: Sequence[Counterfactual]) -> Table:
-    unit = _unit_of(counterfactuals)
+    unit = unit_of(counterfactuals)
     columns = ("energy", "time", "a call", f"a {unit}", "90 % interval", "sure")
     table = new_table(*columns, first="change", gives_way=("time", "energy", "sure"))
     for found in counterfactuals:
-        ratio = float(getattr(found, f"ratio_per_{unit}"))
-        low, high = (end * ratio / found.ratio for end in found.interval_ratio)
+        ratio, low, high = found.ratio_for(unit)
         table.add_row(
             found.change,
             format_quantity(found.energy_j, "J"),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from irene.account import parts_of
 from irene.quoting import escape_html
 from irene.reporting import wording
+from irene.reporting.report_changes import changes_section
 from irene.reporting.report_comparison import comparison
 from irene.reporting.report_data import report_data
 from irene.reporting.report_pentathlon import pentathlon_section
@@ -24,6 +25,7 @@ from irene.reporting.report_sections import assumptions, hero, tabs
 from irene.version import __version__
 
 if TYPE_CHECKING:
+    from irene.explanation.explanation import Explanation
     from irene.predictor.prediction import Prediction
     from irene.reporting.footprint import Facility
     from irene.scenarios.pentathlon import Pentathlon
@@ -33,12 +35,14 @@ _SCRIPTS = ("drawing.js", "icicle.js", "charts.js", "finding.js", "report.js")
 
 def render_report(
     predictions: Mapping[str, Prediction], facility: Facility | None = None,
-    compared: Mapping[str, Any] | None = None, pentathlons: Sequence[Pentathlon] = (), *, home: str = "",
+    compared: Mapping[str, Any] | None = None, pentathlons: Sequence[Pentathlon] = (), *,
+    explanations: Mapping[str, Explanation] | None = None, home: str = "",
 ) -> str:  # fmt: skip
     """The page for one or several named predictions; the first named is the one that others are compared with.
 
     `compared` is `Comparison.to_json()` of the same names: with it the differences have intervals of their own.
-    `pentathlons` are what `irene bench` says of the same models. `home` is an address to ask another question at.
+    `pentathlons` are what `irene bench` says of the same models, `explanations` what `irene explain` does: with them
+    the page says what a change would do. `home` is an address to ask another question at.
     """
     several = len(predictions) > 1
     data = {
@@ -50,7 +54,11 @@ def render_report(
             "kinds": wording.KINDS,
         },  # fmt: skip
     }
-    heroes = [hero(prediction, facility, hidden=i > 0) for i, prediction in enumerate(predictions.values())]
+    whys = explanations or {}
+    heroes = [
+        hero(prediction, facility, changes_section(whys[name]) if name in whys else "", hidden=i > 0)
+        for i, (name, prediction) in enumerate(predictions.items())
+    ]
     return Template(read_part("report.html")).substitute(
         version=__version__,
         title=f"Energy of {escape_html(', '.join(predictions))}",

@@ -26,8 +26,8 @@ _EXECUTION_TIPS = {
 }
 
 
-def hero(prediction: Prediction, facility: Facility | None, *, hidden: bool) -> str:
-    """The answer: energy with its interval, time, power, energy per sample and token, what it goes to."""
+def hero(prediction: Prediction, facility: Facility | None, more: str = "", *, hidden: bool) -> str:
+    """The answer: energy with its interval, time, power, energy per sample and token, what it goes to; then `more`."""
     work = prediction.tree.workload
     device = load_device(prediction.device)
     execution = term(work.execution, _EXECUTION_TIPS.get(work.execution, ""))
@@ -39,7 +39,7 @@ def hero(prediction: Prediction, facility: Facility | None, *, hidden: bool) -> 
     {_answer(prediction)}
     <div class="tiles">{"".join(_tiles(prediction, facility))}</div>
   </div>
-  {_account(prediction)}{_phases(prediction)}
+  {_account(prediction)}{_phases(prediction)}{more}
 </section>"""
 
 

@@ -47,6 +47,17 @@ def test_a_comparison_says_what_is_sure(tmp_path: Path) -> None:
     assert "differs</span>" in text and "feed forward" in text
 
 
+def test_it_says_what_a_change_would_do(tmp_path: Path) -> None:
+    saved, page = tmp_path / "before.json", tmp_path / "page.html"
+    assert run(["predict", *TINY, "--format", "json", "--output", str(saved)]) == 0
+    asked = ["report", str(saved), "bert-tiny,batch-size=4", "--output", str(page)]
+    assert run(asked) == 0
+    found = re.findall(r"<td>(batch \d+ instead of \d+)</td>", page.read_text(encoding="utf-8"))
+    assert found == ["batch 8 instead of 4", "batch 2 instead of 4"]  # nothing of what is saved
+    assert run([*asked, "--no-counterfactuals"]) == 0
+    assert "What would change it" not in page.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("file_format", "start"),
     [("perfetto", '{"displayTimeUnit"'), ("speedscope", '{"$schema"'), ("markdown", "### Predicted energy")],

@@ -37,7 +37,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, bert: Prediction, captured: Prediction) -> Path:
     path = tmp_path_factory.mktemp("report") / "two.html"
-    path.write_text(render_report({"eager": bert, "graph": captured}), encoding="utf-8")
+    whys = {"eager": irene.explain("bert-base-uncased", batch_size=8)}
+    path.write_text(render_report({"eager": bert, "graph": captured}, explanations=whys), encoding="utf-8")
     return path
 
 
@@ -219,7 +220,14 @@ def test_paper_has_every_figure_and_every_model(browser: Any, report: Path, tmp_
     if shutil.which("pdftotext") is None:
         pytest.skip("what is on the paper is read by pdftotext: apt-get install poppler-utils")
     words = subprocess.run(["pdftotext", "-layout", paper, "-"], capture_output=True, text=True, check=True).stdout
-    for text in ("intermediate", "matrix products", "arithmetic intensity", "1 PFLOP/s", "cuda_graph"):
+    for text in (
+        "intermediate",
+        "matrix products",
+        "arithmetic intensity",
+        "1 PFLOP/s",
+        "cuda_graph",
+        "batch 16 instead of 8",
+    ):
         assert text in words
 
 

@@ -123,6 +123,32 @@ def test_the_same_prediction_gives_the_same_page(bert: Prediction) -> None:
     assert render_report({"bert": bert}) == render_report({"bert": bert})
 
 
+def test_what_a_change_would_do_stands_with_its_model(bert: Prediction) -> None:
+    why = irene.explain("bert-base-uncased", batch_size=8)
+    evil = dataclasses.replace(why, not_asked=("<img src=x>: no",))
+    page, plain = render_report({"a": bert, "b": bert}, explanations={"b": evil}), render_report({"a": bert, "b": bert})
+    assert page.index("<h1>", page.index("<h1>") + 1) < page.index("What would change it")  # in the second's card
+    words = text_of(page)
+    best = min(why.counterfactuals, key=lambda change: change.ratio_for("token")[0])
+    ratio, low, high = best.ratio_for("token")
+    saves = f"{best.change} takes {ratio:.2f} times the joules of a token"
+    assert f"What would change it: {saves}" in words and f"{ratio:.2f} times {low:.2f} to {high:.2f} yes" in words
+    for each in why.counterfactuals:
+        assert f"{each.change} {each.ratio_for('token')[0]:.2f} times" in words
+        assert f"{each.ratio:.2f} times {format_quantity(each.energy_j, 'J')}" in words
+    assert "Not asked: <img src=x>: no" in words and "x" not in Reader(page).addresses
+    assert "What would change" not in plain and 0 < len(page) - len(plain) < 4000
+
+
+def test_where_nothing_can_be_changed_nothing_is_said(bert: Prediction) -> None:
+    why = irene.explain(bert)
+    assert render_report({"bert": bert}, explanations={"bert": why}) == render_report({"bert": bert})
+    tiny = irene.explain("bert-tiny")
+    unsure = tuple(dataclasses.replace(change, is_significant=False) for change in tiny.counterfactuals)
+    page = render_report({"tiny": bert}, explanations={"tiny": dataclasses.replace(tiny, counterfactuals=unsure)})
+    assert "<summary>What would change it</summary>" in page
+
+
 def test_streams_stand_in_the_page_when_asked(bert: Prediction) -> None:
     stream = predict_pentathlon("bert-tiny", Scenario(name="fixed_batch", instances=8, batch_size=4), lengths="8")
     named = dataclasses.replace(stream, model="<b>tiny</b>")
