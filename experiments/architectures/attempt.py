@@ -53,6 +53,8 @@ def _attempt(config: Any, workload: Workload, name: str) -> dict[str, Any]:
     start_s = time.perf_counter()
     try:
         tree = trace_config(copy.deepcopy(config), workload, name)
+        if tree.left_out:  # towers that no text reaches: the text alone, which a note says
+            tree = trace_config(copy.deepcopy(config), replace(workload, images=0), name)
     except Exception as error:
         refusal = str(error) if isinstance(error, IreneError) else f"INTERNAL {_line(error)}"
         trace_s = time.perf_counter() - start_s

@@ -1,8 +1,9 @@
 """Every architecture of the installed transformers from its default config: traced, refused, or impossible by itself.
 
-    python experiments/architectures/walk.py [--output FOLDER] [--only MODEL_TYPE] [--processes 2]
+    python experiments/architectures/walk.py [--output FOLDER] [--only MODEL_TYPE] [--part 1/4] [--processes 2]
 
-Writes `architectures.csv`, one row an architecture and task, and prints the summary of the README.
+Writes `architectures.csv` (with --part `architectures-1-of-4.csv`), one row an architecture and task, and prints the
+summaries of the README, and how many were tried.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ COLUMNS = (
     "model_type", "task", "dtype", "outcome", "reason", "proof", "notes", "leaves", "parameters", "flop",
     "traffic_bytes", "known_flop_share", "known_bytes_share", "unknown_ops", "trace_s",
     *(f"{name}_{what}_share" for name in PROVENANCES for what in ("flop", "bytes")),
+    "generation", "generation_reason", "generation_proof", "generation_s", "joules_per_output_token",
 )  # fmt: skip
 
 
@@ -56,6 +58,7 @@ def serve(connection: Connection) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     import torch
     from attempt import attempt
+    from generating import TASKS, add_generation
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGPROF, _stop)
@@ -63,6 +66,8 @@ def serve(connection: Connection) -> None:
         signal.setitimer(signal.ITIMER_PROF, CPU_LIMIT_S)
         try:
             row = attempt(*pair)
+            if pair[1] in TASKS:
+                row = add_generation(row)
         except _TooLong:
             row = _failed(pair, "timeout", f"no answer in {CPU_LIMIT_S} s of one core")
         connection.send(row)
@@ -142,22 +147,42 @@ def summarise(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def summarise_generations(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table: the architectures with a language-model head, and how many of them predict a generation."""
+    lines = ["| task | architectures | cannot be built | no decoder | cannot generate | possible | predicted | share |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    heads = [row for row in rows if row["task"] in ("causal-lm", "seq2seq-lm")]
+    for task in (*dict.fromkeys(row["task"] for row in heads), "all"):
+        found = Counter(row.get("generation", "") for row in heads if task in ("all", row["task"]))
+        total, predicted = sum(found.values()), found["predicted"]
+        possible = total - found[""] - found["no decoder"] - found["cannot run"]
+        share = f"{100 * predicted / possible:.1f} %" if possible else "-"
+        counts = (total, found[""], found["no decoder"], found["cannot run"], possible, predicted, share)
+        lines.append(f"| {task} | {' | '.join(str(count) for count in counts)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--output", type=Path, default=HERE)
     parser.add_argument("--only", action="append", help="one model type; may be given several times")
+    parser.add_argument("--part", default="1/1", help="K/N: each N-th architecture and task, from the K-th on")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     start_s = time.monotonic()
-    pairs = [pair for pair in list_architectures() if not arguments.only or pair[0] in arguments.only]
+    listed = list_architectures()
+    part, parts = map(int, arguments.part.split("/"))
+    pairs = [pair for pair in listed[part - 1 :: parts] if not arguments.only or pair[0] in arguments.only]
     rows = walk(pairs, arguments.processes)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    with open(arguments.output / "architectures.csv", "w", encoding="utf-8", newline="") as file:
+    name = "architectures.csv" if parts == 1 else f"architectures-{part}-of-{parts}.csv"
+    with open(arguments.output / name, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _shown(value) for key, value in row.items()} for row in rows)
-    print(f"\n{summarise(rows)}\n\n{time.monotonic() - start_s:.0f} s with {arguments.processes} processes")
+    print(f"\n{summarise(rows)}\n\n{summarise_generations(rows)}\n")
+    print(f"tried {len(pairs)} of {len(listed)}: {time.monotonic() - start_s:.0f} s, {arguments.processes} processes")
 
 
 def _shown(value: Any) -> Any:

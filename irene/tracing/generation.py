@@ -88,7 +88,7 @@ def complete_generation_config(model: Any) -> None:
 def generation_task(config: Any) -> str:
     """The task whose model of this architecture generates. Raises BadInput where none does."""
     is_two_part = getattr(config, "is_encoder_decoder", False)
-    tasks = ("seq2seq-lm",) if is_two_part else ("causal-lm", "image-text-to-text")
+    tasks = ("seq2seq-lm",) if is_two_part else ("causal-lm", "image-text-to-text", "seq2seq-lm")
     found = next((task for task in tasks if class_for(config, task) is not None), None)
     if found is None or (not is_two_part and getattr(config, "is_decoder", True) is False):
         raise BadInput(f"A {config.model_type} model generates no tokens; leave new_tokens and context_len at 0.")

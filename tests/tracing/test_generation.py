@@ -158,3 +158,13 @@ def test_what_follows_the_last_step_is_no_part_of_it() -> None:
         for phase in trace_generate(config, work, 1).phases[1:]
     ]
     assert steps[0] == steps[1] and len(opening) >= len(steps[0])
+
+
+def test_a_decoder_that_hears_sound_generates_from_text() -> None:
+    """Transformers lists its class beside those of encoder-decoders, and it is none."""
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = small | {"model_type": "llama", "num_key_value_heads": 2, "head_dim": 8, "vocab_size": 99}
+    config = AutoConfig.for_model("voxtral", audio_config=small, text_config=text)
+    work = Workload(batch_size=2, seq_len=7, task=generation.generation_task(config), new_tokens=3, images=0)
+    assert work.task == "seq2seq-lm"
+    assert [phase.name for phase in trace_generate(config, work, 7).phases] == ["prefill", "decode", "decode"]
