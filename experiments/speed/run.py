@@ -1,6 +1,6 @@
 """How fast irene answers, each claim beside what it is compared with in the same run: writes results.csv and prints it.
 
-    python experiments/speed/run.py [--repeats 5] [--only shell|process|sweep]
+    python experiments/speed/run.py [--repeats 5] [--only shell|process|generate|sweep]
 
 Seconds are medians by the clock; `cpu_s` are those of the processor, so that other work on the machine counts less.
 """
@@ -21,7 +21,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 LARGE = "meta-llama/Llama-3.1-405B"
-SWEPT = {"bert-base-uncased": 2500.0, "meta-llama/Llama-3.1-8B": 1000.0}  # points a second that are asked for
+SMALL = "meta-llama/Llama-3.1-8B"
+SWEPT = {"bert-base-uncased": 2500.0, SMALL: 1000.0}  # points a second that are asked for
 QUIET_IMPORT_S = 1.04  # of `import torch` on the quiet cores for which they are asked: what a busy core is compared by
 BATCHES, LENGTHS = range(1, 80), range(8, 520, 8)  # 5,056 points
 Row = dict[str, object]
@@ -30,12 +31,13 @@ Row = dict[str, object]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", choices=("shell", "process", "sweep"))
+    parser.add_argument("--only", choices=("shell", "process", "generate", "sweep"))
     options = parser.parse_args()
     print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     parts = {
         "shell": lambda: time_shell(options.repeats),
         "process": lambda: time_process(options.repeats),
+        "generate": lambda: time_generations(options.repeats),
         "sweep": lambda: [time_sweep(model, asked, options.repeats) for model, asked in SWEPT.items()],
     }
     rows: list[Row] = []
@@ -105,6 +107,37 @@ def time_process(repeats: int) -> list[Row]:
                 other.wait(timeout=60)
         seconds, cpu_s = (statistics.median(column) for column in zip(*pairs, strict=True))
         rows.append(_row(name, seconds, cpu_s, "at most 0.25 s", 0.25 if busy else None))
+    return rows
+
+
+def time_generations(repeats: int) -> list[Row]:
+    """One generation of Llama-405B, and 200 of Llama-8B, in process: few batch sizes, and many, which take longest."""
+    import warnings
+
+    import irene
+
+    warnings.simplefilter("ignore")
+    irene.predict("gpt2", seq_len=16, new_tokens=4)  # libraries and regressors are loaded
+    imports = [_run([sys.executable, "-c", "import torch"], dict(os.environ))[1] for _ in range(repeats)]
+    import_s = statistics.median(imports)
+    tokens = [32, 64, 128, 256, 512]
+    few = {"batch_sizes": [1, 2, 4, 8, 16], "seq_lens": [128, 256, 512, 1024, 2048, 3072, 4096, 8192]}
+    many = {"batch_sizes": range(1, 21), "seq_lens": [512, 2048]}
+    works: dict[str, tuple[float, Callable[[], object]]] = {
+        f"{LARGE}, 16 x 8192 + 1024 tokens": (
+            2.5, lambda: irene.predict(LARGE, batch_size=16, seq_len=8192, new_tokens=1024)
+        ),
+        f"200 generations of {SMALL}, 5 batch sizes": (20.0, lambda: irene.sweep(SMALL, new_tokens=tokens, **few)),
+        f"200 generations of {SMALL}, 20 batch sizes": (20.0, lambda: irene.sweep(SMALL, new_tokens=tokens, **many)),
+    }  # fmt: skip
+    rows = []
+    for name, (most, work) in works.items():
+        seconds, cpu_s = (
+            statistics.median(column) for column in zip(*[_time(work) for _ in range(repeats)], strict=True)
+        )
+        quiet_s = cpu_s / import_s * QUIET_IMPORT_S
+        words = f"{cpu_s / import_s:.1f} of import torch by the processor: {quiet_s:.2f} s of a quiet one"
+        rows.append(_row(name, seconds, cpu_s, words, most))
     return rows
 
 
