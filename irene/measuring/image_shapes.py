@@ -89,6 +89,17 @@ def library_depthwise(dtype: str, rng: random.Random) -> list[Call]:
     return _module(conv, dtype, x)
 
 
+def plain_images(dtype: str, rng: random.Random) -> list[Call]:
+    """Dense convolutions as backbones have them: of one tap half of the time, of windows that overlap, some strided."""
+    channels, wide, side = draw(rng, 16, 1536, 8), draw(rng, 16, 1536, 8), _side(rng)
+    taps, stride = rng.choice((1, 1, 1, 3, 3, 5, 7)), rng.choice((1, 1, 1, 2))
+    x, layout = images(rng.choice((channels, channels, channels, 3)), side, dtype, rng)
+    with torch.device("meta"):
+        conv = torch.nn.Conv2d(x.shape[1], wide, taps, stride, taps // 2, bias=rng.random() < 0.3)
+    laid: Any = conv.to(memory_format=layout)  # type: ignore[call-overload]
+    return _module(laid, dtype, x)
+
+
 def scans(dtype: str, rng: random.Random) -> list[Call]:
     """Places of tokens in their experts' buffers, counted down the columns of a mask; and the same along rows."""
     tokens, experts = draw(rng, 64, 32768), rng.choice((4, 8, 16, 32, 64, 128))
@@ -113,6 +124,7 @@ def far_attention(dtype: str, rng: random.Random) -> list[Call]:
 
 IMAGE_SORTS = {
     "batch_norms": batch_norms, "pools": pools, "group_norms": group_norms, "resizes": resizes,
-    "library_depthwise": library_depthwise, "scans": scans, "far_attention": far_attention,
+    "library_depthwise": library_depthwise, "plain_images": plain_images, "scans": scans,
+    "far_attention": far_attention,
 }  # fmt: skip
 """What a plan's [harvest.uncommon] table may ask for, beside the sorts of irene.measuring.uncommon_shapes."""

@@ -21,7 +21,9 @@ from irene.primitives.call import Call
 
 _MOST_ELEMENTS = 3e8  # of the largest tensor
 # In other dtypes torch's own kernels take them, of which `depthwise_images` has many.
-_SHARES_OF = {library_depthwise: {"float16": 80, "bfloat16": 20}}
+_SHARES_OF: dict[Callable[[str, random.Random], list[Call]], dict[str, int]] = {
+    library_depthwise: {"float16": 80, "bfloat16": 20}
+}
 
 
 def uncommon_calls(settings: dict[str, Any], rng: random.Random) -> Iterator[Drawn]:

@@ -35,7 +35,7 @@ def _layout_of(call: Call, kind: str) -> str:
         return f"{exchange_of(call).ranks} ranks"
     if kind == "convolution":
         shape, weight = gemm_shape(call), call.tensors[1]
-        groups = "dense" if shape.batch == 1 else "depthwise" if shape.n == 1 else "grouped"
+        groups = f"dense{_taps_of(call)}" if shape.batch == 1 else "depthwise" if shape.n == 1 else "grouped"
         if is_depthwise(call) and call.tensors[0].is_contiguous and takes_library_kernel(call):
             groups = "depthwise of the library"
         last = "" if call.tensors[0].is_contiguous else " channels last"
@@ -44,6 +44,17 @@ def _layout_of(call: Call, kind: str) -> str:
         shape = gemm_shape(call)
         return ("n" if shape.a_k_contiguous else "t") + ("t" if shape.b_k_contiguous else "n")
     return "dense" if all(_is_dense(tensor) for tensor in (*call.tensors, *call.outputs)) else "strided"
+
+
+def _taps_of(call: Call) -> str:
+    """Whether windows overlap: a product of pixels, one of patches, or of windows, by other kernels each."""
+    taps = call.tensors[1].shape[2:]
+    if max(taps, default=1) == 1:
+        return " of one tap"
+    given = call.args[3] if len(call.args) > 3 else call.kwarg("stride", 1)
+    strides = given if isinstance(given, tuple) and len(given) == len(taps) else (given,) * len(taps)
+    is_cut = all(isinstance(step, int) and step >= tap for step, tap in zip(strides, taps, strict=True))
+    return " of patches" if is_cut and not is_transposed(call) else ""
 
 
 def _is_dense(tensor: TensorSpec) -> bool:

@@ -28,6 +28,8 @@ FORMS = {
     "aten.add dense": _call("aten.add.Tensor", X, torch.zeros(8).expand(6, 8)),
     "aten.mul dense complex": _call("aten.mul.Tensor", SQUARE.to(torch.complex64), SQUARE.to(torch.complex64)),
     "aten.conv2d 2d dense": _call("aten.conv2d.default", IMAGE, torch.zeros(4, 4, 3, 3)),
+    "aten.conv2d 2d dense of one tap": _call("aten.conv2d.default", IMAGE, torch.zeros(4, 4, 1, 1)),
+    "aten.conv2d 2d dense of patches": _call("aten.conv2d.default", IMAGE, torch.zeros(4, 4, 2, 2), stride=[2, 2]),
     "aten.conv2d 2d depthwise": _call("aten.conv2d.default", IMAGE, torch.zeros(4, 1, 3, 3), groups=4),
     "aten.conv2d 2d grouped": _call("aten.conv2d.default", IMAGE, torch.zeros(4, 2, 3, 3), groups=2),
     "aten.conv2d 2d dense channels last": _call(
