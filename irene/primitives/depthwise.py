@@ -34,11 +34,10 @@ def takes_library_kernel(call: Call) -> bool:
     if not x.is_contiguous:
         return True
     taps, strides, dilations = weight.shape[2:], _pair(call, 3, "stride", 1), _pair(call, 5, "dilation", 1)
-    channels = x.shape[1] if len(x.shape) > 1 else 1
-    if x.dtype != "float16" or len(x.shape) - 2 > 2 or channels < 32 or max(dilations) > 1:
+    channels, batch = x.shape[-len(taps) - 1], x.shape[0] if len(x.shape) == len(weight.shape) else 1
+    if x.dtype != "float16" or len(taps) > 2 or channels < 32 or max(dilations) > 1:
         return False
-    height = x.shape[-2] if len(taps) == 2 else 1
-    stride, width, batch = strides[-1], x.shape[-1], x.shape[0]
+    height, width, stride = (x.shape[-2] if len(taps) == 2 else 1), x.shape[-1], strides[-1]
     if height == 1 and stride == 1:
         return True
     if len(set(strides)) > 1 or len(taps) < 2 or len(set(taps)) > 1 or taps[0] not in _LIBRARY_TAPS or width < 7:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from irene.hardware.devices import load_device
+from irene.leaves.columns.depthwise_convolution import DEPTHWISE_CONVOLUTION, depthwise_convolution
 from irene.primitives.call import Call, TensorSpec
 from irene.primitives.depthwise import is_depthwise, takes_library_kernel
 from irene.primitives.forms import form_of
@@ -69,3 +72,15 @@ def test_the_two_kernels_are_two_forms() -> None:
     forms = {form_of(convolve(dtype=dtype)) for dtype in ("float16", "bfloat16")}
     assert forms == {"aten.conv2d 2d depthwise of the library", "aten.conv2d 2d depthwise"}
     assert form_of(convolve(channels_last=True)) == "aten.conv2d 2d depthwise channels last"
+
+
+@pytest.mark.parametrize("taps", [(3,), (3, 3)])
+def test_without_a_batch_it_is_a_batch_of_one(taps: tuple[int, ...]) -> None:
+    one = convolve(taps=taps, batch=1)
+    x, out = (tensor(spec.shape[1:], spec.dtype) for spec in (one.tensors[0], one.outputs[0]))
+    alone = Call(one.op, (x, *one.args[1:]), (), (out,))
+    assert is_depthwise(alone) and takes_library_kernel(alone) and form_of(alone) == form_of(one)
+    spec = load_device("h200")
+    columns = [depthwise_convolution([call], ["float16"], np.array([5e-6]), spec) for call in (one, alone)]
+    np.testing.assert_array_equal(*columns)
+    assert dict(zip(DEPTHWISE_CONVOLUTION, columns[0][0], strict=True))["log2_channels"] == 6

@@ -33,11 +33,11 @@ def depthwise_convolution(
 
 def _row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float, ...]:
     x, weight, out = call.tensors[0], call.tensors[1], call.outputs[0]
-    work = count_work(call)
-    inner, positions = math.prod(x.shape[2:]), math.prod(out.shape[2:])
+    work, dims = count_work(call), len(weight.shape) - 2
+    channels, inner, positions = x.shape[-dims - 1], math.prod(x.shape[-dims:]), math.prod(out.shape[-dims:])
     return (
-        math.log2(max(math.prod(weight.shape[2:]), 1)), math.log2(max(weight.shape[-1], 1)), math.log2(x.shape[1]),
-        math.log2(max(out.shape[-1], 1)), math.log2(max(x.shape[0] * positions, 1)),
+        math.log2(max(math.prod(weight.shape[2:]), 1)), math.log2(max(weight.shape[-1], 1)), math.log2(channels),
+        math.log2(max(out.shape[-1], 1)), math.log2(max(x.numel // (channels * inner) * positions, 1)),
         math.log2(max(inner, 1) / max(positions, 1)), float(takes_library_kernel(call)), float(not x.is_contiguous),
         math.log2(max(work.flop / spec.vector_flop_per_s, 1e-12) / base_s),
         math.log2(max(work.traffic_bytes / spec.hbm_bytes_per_s, 1e-12) / base_s),
