@@ -49,10 +49,9 @@ def ask_all(
     for change in list_changes(base):
         try:
             changed = ask(_retrace(base, model, change))
+            found.append(judge_change(base, change.aspect, change.words, changed, shared_errors))
         except BadInput as error:
             refused.setdefault(str(error), []).append(change.words)
-            continue
-        found.append(judge_change(base, change.aspect, change.words, changed, shared_errors))
     return tuple(found), tuple(f"{', '.join(words)}: {reason}" for reason, words in refused.items())
 
 
@@ -79,7 +78,9 @@ def list_changes(base: Prediction) -> Iterator[Change]:
 def judge_change(
     base: Prediction, aspect: str, words: str, changed: Prediction, shared_errors: SharedErrors | None = None
 ) -> Counterfactual:
-    """A changed prediction against the present one."""
+    """A changed prediction against the present one. Raises BadInput where one of them uses no energy."""
+    if min(base.energy_j, changed.energy_j) <= 0:  # views alone, in a captured graph
+        raise BadInput("has no ratio: one of the two is predicted to use no energy.")
     spread = spread_between(base, changed, shared_errors)
     ratio = changed.energy_j / base.energy_j
     work, other = base.tree.workload, changed.tree.workload

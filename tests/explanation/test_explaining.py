@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import irene
 from irene.errors import BadInput
@@ -119,6 +120,12 @@ def test_what_cannot_be_traced_again_is_said() -> None:
     (line,) = why.not_asked
     assert line.count(" instead of ") == 3 and "attention not fused" in line and "needs the model again" in line
     assert explain("bert-tiny", counterfactuals=False).counterfactuals == ()
+
+
+@pytest.mark.parametrize("execution", ["eager", "cuda_graph"])
+def test_a_change_to_no_energy_has_no_ratio(execution: str) -> None:
+    why = explain(torch.nn.Flatten(), torch.zeros(2, 3, 4), execution=execution)  # a view: host time alone
+    assert why.counterfactuals == () and any("no ratio" in line for line in why.not_asked)
 
 
 def test_changes_of_a_dense_twin_are_of_the_twin(tmp_path: Path) -> None:
