@@ -18,6 +18,7 @@ from irene.model_tree.workload import describe_workload
 from irene.quoting import escape_controls
 from irene.reporting import wording
 from irene.reporting.footprint import Facility, footprint_of
+from irene.reporting.phases_table import COLUMNS, phase_cells
 from irene.units import format_quantity
 from irene.version import __version__
 
@@ -30,11 +31,12 @@ _DEPTH = 3
 
 
 def prediction_to_markdown(prediction: Prediction, facility: Facility | None = None) -> str:
-    """Two tables: the whole call, and the parts that use most of its energy."""
+    """Tables of the whole call, of the phases of a generation, and of the parts that use most of its energy."""
     title = f"### Predicted energy of `{escape_controls(prediction.tree.model).replace('`', chr(39))}`"
     return "\n".join(
-        [title, "", *_summary(prediction, facility), "", *_parts(prediction), "", _footnote(prediction), ""]
-    )
+        [title, "", *_summary(prediction, facility), "", *_phases(prediction), *_parts(prediction), "",
+         _footnote(prediction), ""]
+    )  # fmt: skip
 
 
 def prediction_to_model_card(prediction: Prediction, facility: Facility | None = None) -> str:
@@ -82,6 +84,14 @@ def _summary(prediction: Prediction, facility: Facility | None) -> list[str]:
     (name, energy), *others = rows
     first = f"| {name} | **{escape_cell(energy)}** |"
     return ["| | |", "| --- | --- |", first, *(f"| {name} | {escape_cell(value)} |" for name, value in others)]
+
+
+def _phases(prediction: Prediction) -> list[str]:
+    """Of a generation: a row for each phase, and one for a token."""
+    if prediction.generation is None:
+        return []
+    rows = [COLUMNS, ("---", "---:", "---:", "---:", "---:"), *phase_cells(prediction.generation)]
+    return [*("| " + " | ".join(cells) + " |" for cells in rows), ""]
 
 
 def _parts(prediction: Prediction) -> list[str]:

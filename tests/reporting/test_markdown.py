@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 import yaml
 
+import irene
 from irene.predictor.prediction import Prediction
 from irene.reporting.footprint import footprint_of, read_facility
 from irene.reporting.markdown import prediction_to_markdown, prediction_to_model_card
+from tests.tracing.tiny_models import tiny_config
 
 
 def tables_of(text: str) -> list[list[list[str]]]:
@@ -75,3 +77,10 @@ def test_names_of_others_are_no_markup(prediction: Prediction) -> None:
     assert "<img" not in rest and "\\[x\\](javascript" in rest and "\x1b" not in text and "\n# top" not in text
     unescaped = re.sub(r"\\.", "", rest)
     assert {line.count("|") for line in unescaped.splitlines() if line.startswith("| ") and "J" in line} <= {3, 5}
+
+
+def test_a_generation_shows_its_phases() -> None:
+    made = irene.predict(tiny_config("gpt2"), seq_len=8, new_tokens=4)
+    _, phases, parts = tables_of(prediction_to_markdown(made))
+    assert [row[0] for row in phases] == ["phase", "---", "prefill", "decode (x3)", "a token"]
+    assert {len(row) for row in phases} == {5} and {len(row) for row in parts} == {4}
