@@ -154,10 +154,13 @@ def _count_per_input(call: Call) -> int:
     return flop_per_element(call) * (tensors[0].numel if tensors else _largest_numel(call))
 
 
-@register_flop(*(f"aten.{pool}_pool{dims}d" for pool in ("avg", "max") for dims in (1, 2, 3)))
+@register_flop(
+    *(f"aten.{pool}_pool{dims}d" for pool in ("avg", "max") for dims in (1, 2, 3)),
+    *(f"aten.max_pool{dims}d_with_indices" for dims in (1, 2, 3)),
+)
 def _count_pool(call: Call) -> int:
     """One addition or comparison per tap of every output's window, a side of which is no longer than the tensor's."""
-    dims = int(call.name[-2])
+    dims = int(call.name.removesuffix("_with_indices")[-2])
     window = call.args[1] if len(call.args) > 1 else call.kwarg("kernel_size", 1)
     sides = window if isinstance(window, tuple) else (window,)
     taps = [side for side in sides if isinstance(side, int)]

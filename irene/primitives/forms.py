@@ -52,7 +52,8 @@ def _taps_of(call: Call) -> str:
     if max(taps, default=1) == 1:
         return " of one tap"
     given = call.args[3] if len(call.args) > 3 else call.kwarg("stride", 1)
-    strides = given if isinstance(given, tuple) and len(given) == len(taps) else (given,) * len(taps)
+    steps = given if isinstance(given, tuple) else (given,)  # torch takes one for all, in a list too
+    strides = steps if len(steps) == len(taps) else steps[:1] * len(taps)
     is_cut = all(isinstance(step, int) and step >= tap for step, tap in zip(strides, taps, strict=True))
     return " of patches" if is_cut and not is_transposed(call) else ""
 

@@ -108,7 +108,8 @@ def _folds(tensor: TensorSpec, lead: tuple[int, int]) -> bool:
     Casts and scaling keep the order of dimensions in memory, and close gaps.
     """
     if len(tensor.shape) != 4 or tensor.shape[:2] != lead:
-        return lead[0] == 1 or math.prod(tensor.shape[:-2]) == math.prod(lead)
+        is_one = 1 in lead and len(tensor.shape) <= 4  # what is broadcast along it is no more than repeated
+        return is_one or math.prod(tensor.shape[:-2]) == math.prod(lead)
     (batch, heads, length, _), stride = tensor.shape, tensor.stride
     if batch == 1 or heads == 1:
         return True

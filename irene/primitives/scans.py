@@ -22,7 +22,7 @@ def scan_steps(call: Call, resident_threads: int) -> int:
     >>> scan_steps(Call("aten.cumsum.default", (x, 0)), 270336), scan_steps(Call("aten.cumsum.default", (x, 1)), 270336)
     (10240, 0)
     """
-    if call.name not in SCANS or not call.tensors or not call.tensors[0].shape:
+    if call.name.rstrip("_") not in SCANS or not call.tensors or not call.tensors[0].shape:
         return 0
     shape = call.tensors[0].shape
     dim = call.args[1] if len(call.args) > 1 else call.kwarg("dim", -1)

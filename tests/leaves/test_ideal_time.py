@@ -51,6 +51,7 @@ def test_a_scan_down_columns_waits_for_each_row() -> None:
     x = TensorSpec((10240, 32), (32, 1), "int64")
     down, along = (base_duration_s(made("cumsum.default", x, dim), "bfloat16", SPEC) for dim in (0, -1))
     assert down - along == pytest.approx(10240 * SPEC.library.load_latency_s)
+    assert base_duration_s(made("cumsum_.default", x, 0), "bfloat16", SPEC) == down
     one_row = TensorSpec((1, 10240, 1), (10240, 1, 1), "int64")
     assert base_duration_s(made("cumsum.default", one_row, 1), "bfloat16", SPEC) < 3e-6
     wide = TensorSpec((100, 1_000_000), (1_000_000, 1), "float32")

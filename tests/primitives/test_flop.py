@@ -167,6 +167,7 @@ def test_small_counts(spec):
         ("aten.avg_pool2d.default", (spec(1, 8, 8), (2, 2)), (spec(1, 4, 4),), 64),
         ("aten.avg_pool2d.default", (spec(1, 3, 7, 7), 1280), (spec(1, 3, 1, 1),), 3 * 49),  # ends at the edge
         ("aten.max_pool1d.default", (spec(1, 3, 7), (2,)), (spec(1, 3, 3),), 18),
+        ("aten.max_pool2d_with_indices.default", (spec(3, 8, 8), 3, 1), (spec(3, 6, 6),) * 2, 3 * 36 * 9),
         ("aten.fft_fft2.default", (spec(2, 8, 16),), (spec(2, 8, 16, dtype="complex64"),), 5 * 256 * 7),
         ("aten.zeros.default", ((4, 100),), (x,), 0),
     ):

@@ -42,6 +42,11 @@ FORMS = {
 }
 
 
+def test_one_stride_in_a_list_is_of_all_dimensions() -> None:
+    patches = _call("aten.conv2d.default", IMAGE, torch.zeros(4, 4, 2, 2), stride=[2])
+    assert form_of(patches) == "aten.conv2d 2d dense of patches"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_operator_and_layout(form: str) -> None:
     assert form_of(FORMS[form]) == form

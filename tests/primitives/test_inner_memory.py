@@ -61,6 +61,13 @@ def test_plain_attention_takes_what_torch_takes(
     assert plain_attention_bytes(call) == pytest.approx(seen, rel=0.01)
 
 
+def test_a_key_for_all_batches_is_not_copied_for_each() -> None:
+    query, key = torch.zeros(4, 16, 64), torch.zeros(1, 200, 64)
+    call = Call(_OP, (spec_of(query), spec_of(key), spec_of(key)))
+    math = torch.ops.aten._scaled_dot_product_attention_math
+    assert plain_attention_bytes(call) == pytest.approx(_seen_peak_bytes(lambda: math(query, key, key)[0]), rel=0.01)
+
+
 def test_what_a_kernel_returns_is_counted_once() -> None:
     """T5's bias until transformers 5.17 has rows that do not lie together, which no fused kernel takes."""
     query = TensorSpec((8, 12, 512, 64), (393216, 32768, 64, 1), "bfloat16")
