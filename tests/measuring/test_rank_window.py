@@ -80,7 +80,8 @@ def test_two_ranks_make_the_same_calls_and_get_one_answer() -> None:
     assert found[0].power_w == pytest.approx(300, rel=0.25)
 
 
-def test_a_counter_that_stands_still_is_no_measurement() -> None:
+def test_a_counter_that_stands_still_is_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("irene.measuring.rank_window._TRIES", 2)  # each takes twice as long as the one before
     meter = SimulatedMeter(lambda t: 100.0, update_period_s=100.0)
     with pytest.raises(NoMeasurement):
         measure_rank_window(lambda: time.sleep(0.001), lambda: None, meter, RankGroup(0, 1), **QUICK)
