@@ -4,7 +4,8 @@ A pass whose leaves are all known errs as passes of its regime do (see `interval
 cancel: of each leaf the bounds are summed, so that a tree that is nothing but one fallback is as wide as that leaf, and
 one that is a tenth of it reaches twice as high. Outside the data a leaf counts with as many times the regime's width as
 it has of its kind's alone: twice, and more the farther it is. One of a form that was never timed counts at least with
-what forms err by that are held out.
+what forms err by that are held out. What measured passes have next to none of is as unsure in a whole as alone: no
+width of a regime speaks for it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from irene.account import HOST_BOUND_SHARE
 from irene.arrays import BoolArray, FloatArray, IntArray
+from irene.leaves.kernel_sets import SELDOM
 from irene.predictor.domain import Distance
 from irene.predictor.intervals import Intervals, widening
 from irene.predictor.node_values import PROVENANCES
@@ -43,7 +45,7 @@ def regime_width(execution: str, wait_share: FloatArray, intervals: Intervals) -
 class LeafWidths:
     """How sure each leaf is, whatever its pass: `own` half-widths, how much `wider` than known ones, what is a guess.
 
-    `least` is the half-width of a form that was not timed, 0 of others.
+    `least` is the half-width of a form that was not timed and of what passes seldom have, 0 of others.
     What a `fallback` does not know is the kernel: the wait before it is as sure as any.
     """
 
@@ -78,7 +80,7 @@ def find_widths(
     own = [intervals.of_kind(known, word, own) for known, word, own in zip(known_by, provenance, far, strict=True)]
     wider = [widening(word, own) for word, own in zip(provenance, far, strict=True)]
     new = [intervals.of_new_form(known) if new else 0.0 for known, new in zip(known_by, is_new, strict=True)]
-    least = np.array(new, dtype=np.float64)
+    least = np.maximum(new, np.where(np.isin(known_by, SELDOM), own, 0.0))
     fallback = np.array(provenance, dtype=np.str_) == "fallback"
     return LeafWidths(np.maximum(own, least), np.array(wider, dtype=np.float64), least, fallback)
 

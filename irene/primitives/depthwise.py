@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from irene.primitives.call import Argument, Call
+import math
+
+from irene.primitives.call import Argument, Call, TensorSpec
 from irene.primitives.kinds import kind_of
 from irene.primitives.shapes import is_transposed
 
@@ -26,12 +28,13 @@ def is_depthwise(call: Call) -> bool:
 def takes_library_kernel(call: Call) -> bool:
     """Whether cuDNN computes a depthwise convolution; else a kernel of torch's own does, several times slower.
 
-    Channels last always; else float16 from 32 channels on, square filters of 1, 3 or 5 taps and no dilation; with a
-    stride of 2 where channels or images are many, or it is one image (torch, aten/src/ATen/native/Convolution.cpp,
-    use_cudnn_depthwise).
+    Images with channels last always; else float16 from 32 channels on, square filters of 1, 3 or 5 taps and no
+    dilation; with a stride of 2 where channels or images are many, or it is one image (torch,
+    aten/src/ATen/native/Convolution.cpp, use_cudnn_depthwise). Along one dimension what lies otherwise is laid out
+    anew first, and all other strides count as if channels came first.
     """
     x, weight = call.tensors[:2]
-    if not x.is_contiguous:
+    if _has_channels_last(x) or _has_channels_last(weight):
         return True
     taps, strides, dilations = weight.shape[2:], _pair(call, 3, "stride", 1), _pair(call, 5, "dilation", 1)
     channels, batch = x.shape[-len(taps) - 1], x.shape[0] if len(x.shape) == len(weight.shape) else 1
@@ -47,6 +50,13 @@ def takes_library_kernel(call: Call) -> bool:
     if taps[0] == 1:
         return width <= 28 if batch == 1 else batch <= 16 and channels >= 128 and width <= 7
     return batch == 1 or channels >= 512 or (channels >= 256 and width >= 28)
+
+
+def _has_channels_last(tensor: TensorSpec) -> bool:
+    """Whether torch takes an image or its filters for one with channels last; of one position it takes none for one."""
+    if len(tensor.shape) != 4 or math.prod(tensor.shape[2:]) == 1:
+        return False
+    return tensor.stride[1] == 1 and tensor.stride[3] == tensor.shape[1]
 
 
 def _pair(call: Call, place: int, name: str, default: int) -> tuple[int, ...]:

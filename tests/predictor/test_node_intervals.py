@@ -88,6 +88,18 @@ def test_a_form_that_was_never_timed_is_as_unsure_as_forms_held_out(shipped) -> 
     assert share.high_j[0] < math.exp(width) * share.energy_j[0]  # what is known beside it stays known
 
 
+@pytest.mark.parametrize("taps", [3, 63])
+def test_what_passes_seldom_have_is_as_unsure_in_a_whole(shipped, taps: int) -> None:
+    """A module that is one depthwise convolution is as unsure as its leaf, inside the data and outside."""
+    image, weight = tensor((64, 256, 56, 56)), tensor((256, 1, taps, taps))
+    call = Call("aten.conv2d.default", (image, weight, None, (1, 1), (taps // 2,) * 2, (1, 1), 256), (), (image,))
+    found = _predict(shipped, call)
+    width = shipped.intervals.of_kind("gemm-convolution-depthwise", "interpolated")
+    assert width > math.log(2) and (found.provenance == "interpolated") == (taps == 3)
+    assert _log_bounds(found, 0) == pytest.approx(_log_bounds(found, 2))
+    assert _log_bounds(found)[1] == pytest.approx(width) if taps == 3 else _log_bounds(found)[1] > 1.9 * width
+
+
 def test_a_trace_of_a_fallback_gives_no_name(shipped) -> None:
     tiny = Call("mystery.op.default", (tensor((8, 8)),), (), (tensor((8, 8)),))
     mixed = _predict(shipped, linear(16384, 16384, 16384), tiny)

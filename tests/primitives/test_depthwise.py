@@ -17,12 +17,15 @@ from tests.predictor.made_law import tensor
 
 def convolve(
     channels: int = 64, taps: tuple[int, ...] = (3, 3), *, per_group: int = 1, batch: int = 8, width: int = 28,
-    dtype: str = "float16", stride: int = 1, dilation: int = 1, channels_last: bool = False,
+    dtype: str = "float16", stride: int = 1, dilation: int = 1, channels_last: bool = False, transposed: bool = False,
 ) -> Call:  # fmt: skip
     sides = (width,) * len(taps)
     x = tensor((batch, channels, *sides), dtype)
     if channels_last:
         x = TensorSpec(x.shape, (channels * width * width, 1, channels * width, channels), dtype)
+    if transposed:
+        *rest, last, least = x.stride
+        x = TensorSpec(x.shape, (*rest, least, last), dtype)
     weight = tensor((channels, per_group, *taps), dtype, weight=True)
     ones = (1,) * len(taps)
     args: tuple[Any, ...] = (
@@ -53,6 +56,9 @@ def test_each_channel_alone() -> None:
         ({"taps": (7, 7)}, False),
         ({"taps": (3, 5)}, False),
         ({"taps": (3,)}, True),
+        ({"taps": (3,), "transposed": True}, True),
+        ({"taps": (3,), "transposed": True, "dtype": "bfloat16"}, False),
+        ({"dtype": "bfloat16", "transposed": True}, False),  # rows and columns swapped: channels still come first
         ({"taps": (3,), "stride": 2}, False),
         ({"dilation": 2}, False),
         ({"width": 6}, False),
