@@ -84,7 +84,32 @@ MUTATIONS = (
         "return self.uncapped_w(table, burst_s)",
     ),
     Mutation("as wide outside the data", "return widening(provenance, octaves) * width", "return width"),
-    Mutation("forms never timed as sure as others", "np.maximum(known * self.wider, self.least)", "known * self.wider"),
+    Mutation(
+        "forms never timed as sure as others",
+        "np.maximum(known * self.wider, self.least)",
+        "known * self.wider",
+        ("test_node_intervals.py",),
+    ),
+    Mutation(
+        "what passes seldom have as sure",
+        "np.isin(known_by, SELDOM), own",
+        "np.isin(known_by, ()), own",
+        ("test_node_intervals.py",),
+    ),
+    Mutation("depthwise kernels of torch alone", "if _has_channels_last(x) or", "if False and", ("test_depthwise.py",)),
+    Mutation(
+        "scans share their work",
+        "len(shape) - 1 or outer * columns <= 1",
+        "len(shape) - 1 or True",
+        ("test_ideal_time.py",),
+    ),
+    Mutation(
+        "a batch norm reduces",
+        "kind_of(call) in _POINTWISE_KINDS or",
+        "kind_of(call) in _POINTWISE_KINDS and",
+        ("test_kinds.py",),
+    ),
+    Mutation("few joules, no seconds", "if not len(few):", "if True:", ("test_site_errors.py",)),
     # Wholes.
     Mutation("idle energy between kernels", " + idle_power_w * self.chain_s", ""),
     Mutation("power goes with the square of the clock", "\nCLOCK_EXPONENT = 3.0", "\nCLOCK_EXPONENT = 2.0"),
