@@ -19,8 +19,9 @@ from irene.primitives.shapes import gemm_shape, is_transposed
 HALF_DTYPES = ("bfloat16", "float16")
 LOW_PRECISION = ("gemm-fp8", "gemm-int8", "gemm-sparse", "gemm-packed", "gemm-grouped-fp8")
 """Tensor cores in 8 bits; 2:4 sparse weights; packed weights beside 16 bits; experts in 8 bits."""
-_APART = (*LOW_PRECISION, "gemm-convolution-depthwise", "vector-sums-by-index")
-SELDOM = ("gemm-convolution-depthwise", "vector-sums-by-index", "other")
+_BY_FACTORS = ("gemm-convolution-depthwise", "vector-sums-by-index")  # what they are wrong by
+_APART = (*LOW_PRECISION, *_BY_FACTORS)
+SELDOM = (*_BY_FACTORS, "other")
 """What calls are known by of which the passes that were measured whole have next to none."""
 COLLECTIVE = "collective"
 """What ranks exchange, the one set that no row of a single GPU teaches, and whose rows teach nothing else."""

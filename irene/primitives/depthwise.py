@@ -36,7 +36,7 @@ def takes_library_kernel(call: Call) -> bool:
     x, weight = call.tensors[:2]
     if _has_channels_last(x) or _has_channels_last(weight):
         return True
-    taps, strides, dilations = weight.shape[2:], _pair(call, 3, "stride", 1), _pair(call, 5, "dilation", 1)
+    taps, strides, dilations = weight.shape[2:], steps_of(call, 3, "stride"), steps_of(call, 5, "dilation")
     channels, batch = x.shape[-len(taps) - 1], x.shape[0] if len(x.shape) == len(weight.shape) else 1
     if x.dtype != "float16" or len(taps) > 2 or channels < 32 or max(dilations) > 1:
         return False
@@ -59,7 +59,13 @@ def _has_channels_last(tensor: TensorSpec) -> bool:
     return tensor.stride[1] == 1 and tensor.stride[3] == tensor.shape[1]
 
 
-def _pair(call: Call, place: int, name: str, default: int) -> tuple[int, ...]:
-    given: Argument = call.args[place] if len(call.args) > place else call.kwarg(name, default)
-    sizes = given if isinstance(given, tuple) else (given,)
-    return tuple([size for size in sizes if isinstance(size, int)]) or (default,)
+def steps_of(call: Call, place: int, name: str) -> tuple[int, ...]:
+    """The strides or dilations of a convolution, one a dimension; torch takes one for all, in a list too.
+
+    >>> steps_of(Call("aten.conv2d.default", (None, None, None, (2,))), 3, "stride")
+    (2,)
+    """
+    given: Argument = call.args[place] if len(call.args) > place else call.kwarg(name, 1)
+    steps = tuple([step for step in (given if isinstance(given, tuple) else (given,)) if isinstance(step, int)]) or (1,)
+    dims = len(call.tensors[1].shape) - 2 if len(call.tensors) > 1 else len(steps)
+    return steps if len(steps) == dims else steps[:1] * dims

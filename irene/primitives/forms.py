@@ -10,7 +10,7 @@ from __future__ import annotations
 from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call, TensorSpec
 from irene.primitives.collectives import exchange_of
-from irene.primitives.depthwise import is_depthwise, takes_library_kernel
+from irene.primitives.depthwise import is_depthwise, steps_of, takes_library_kernel
 from irene.primitives.kinds import kind_of, packet_of
 from irene.primitives.shapes import gemm_shape, is_transposed
 
@@ -51,10 +51,7 @@ def _taps_of(call: Call) -> str:
     taps = call.tensors[1].shape[2:]
     if max(taps, default=1) == 1:
         return " of one tap"
-    given = call.args[3] if len(call.args) > 3 else call.kwarg("stride", 1)
-    steps = given if isinstance(given, tuple) else (given,)  # torch takes one for all, in a list too
-    strides = steps if len(steps) == len(taps) else steps[:1] * len(taps)
-    is_cut = all(isinstance(step, int) and step >= tap for step, tap in zip(strides, taps, strict=True))
+    is_cut = all(step >= tap for step, tap in zip(steps_of(call, 3, "stride"), taps, strict=True))
     return " of patches" if is_cut and not is_transposed(call) else ""
 
 

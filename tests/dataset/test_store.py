@@ -17,24 +17,7 @@ from irene.dataset.manifest import seal_tables
 from irene.dataset.schema import ROW_FIELDS, Row
 from irene.dataset.store import RowJournal, has_drawn_loads, label_cases, load_rows, write_manifest, write_parquet
 from irene.errors import BadDataset, NoSpace
-
-BASE = Row(
-    case="a", level="primitive", name="linear", families="bert,llama", dtype="bfloat16", execution="eager",
-    method="window", duration_s=0.25, energy_j=30.0, power_w=120.0, collection="c",
-)  # fmt: skip
-
-
-def store(directory: Path, *rows: Row) -> Path:
-    with RowJournal(directory) as journal:
-        for row in rows:
-            journal.append(row)
-    return directory
-
-
-def write_foreign(table: pa.Table, path: Path) -> None:
-    """A table of another origin with digests that fit."""
-    parquet.write_table(table, path)
-    seal_tables(path.parent)
+from tests.dataset.made_rows import BASE, store, write_foreign
 
 
 def rows_of(frame: pd.DataFrame) -> list[Row]:

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from irene.primitives.kinds import is_known, kind_of
 from irene.primitives.work import count_work
 from irene.tracing import trace
+from tests.tracing.running import Running
 
 A, B = torch.rand(30, 4), torch.rand(4, 30)
 SQUARE = torch.rand(8, 8)
@@ -23,15 +24,6 @@ COMPOSITES: dict[str, tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...
     "kron": (torch.kron, (A, B)),
     "vecdot": (torch.linalg.vecdot, (A, A)),
 }
-
-
-class Running(nn.Module):
-    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: torch.Tensor) -> torch.Tensor:
-        return self.function(*args)
 
 
 @pytest.mark.parametrize("name", COMPOSITES)

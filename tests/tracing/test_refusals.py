@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from irene.errors import BadInput
 from irene.tracing import trace
+from tests.tracing.running import Running
 
 Program = tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]
 
@@ -65,15 +66,6 @@ TAKEN: dict[str, Program] = {
     "drawn again and again": (lambda x: torch.multinomial(x, 9, replacement=True), (torch.ones(2, 4),)),
     "masked rows and columns": (lambda x, m: x[:, m], (_zeros(3, 4), torch.ones(4, dtype=MASK))),
 }
-
-
-class Running(nn.Module):
-    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: torch.Tensor) -> torch.Tensor:
-        return self.function(*args)
 
 
 @pytest.mark.parametrize("name", REFUSED)
