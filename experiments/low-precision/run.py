@@ -1,4 +1,4 @@
-"""How wrong are products in low precision where whole sites are held out? Writes cases.csv and the table of the README.
+"""How wrong are products in low precision where whole sites are held out? Writes cases.csv and the README's tables.
 
 python experiments/low-precision/run.py [--rows data/h200] [--seeds 0 1 2]
 
@@ -22,6 +22,7 @@ from irene.leaves.kernel_sets import LOW_PRECISION
 from irene.leaves.leaf_model import fit_leaf_model
 from irene.leaves.leaf_table import LeafTable
 from irene.predictor.training_data import SITE_FOLDS, PrimitiveData, gather_primitives, site_folds
+from irene.primitives.shapes import gemm_shape
 from irene.reporting.marked_text import write_between_marks
 
 HERE = Path(__file__).resolve().parent
@@ -35,14 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=Path, default=ROOT / "data" / "h200")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", type=Path, default=HERE)
+    parser.add_argument("--without", help="judge as if a collection were not there; prints, and writes nothing")
     given = parser.parse_args(arguments)
     rows = load_rows(given.rows)
+    rows = rows[rows["collection"] != given.without]
     spec = find_device(rows)
     data = gather_primitives(rows, spec)
     cases = pd.concat([judge(data, spec, seed) for seed in given.seeds], ignore_index=True)
+    if given.without:
+        print(to_markdown(tabulate(cases)))
+        return
     cases.to_csv(given.output / "cases.csv", index=False, float_format="%.4g")
-    marks = ("<!-- errors: begin -->", "<!-- errors: end -->")
-    write_between_marks(given.output / "README.md", to_markdown(tabulate(cases)), *marks)
+    for name, table in (("errors", tabulate(cases)), ("rows", tabulate_rows(cases))):
+        marks = (f"<!-- {name}: begin -->", f"<!-- {name}: end -->")
+        write_between_marks(given.output / "README.md", to_markdown(table), *marks)
 
 
 def judge(data: PrimitiveData, spec: DeviceSpec, seed: int) -> pd.DataFrame:
@@ -78,6 +85,7 @@ def _cases(
     return pd.DataFrame({
         "set": [_NAMES.get(name, name) for name in table.regressors],
         "operator": [call.name for call in table.calls],
+        "rows": [gemm_shape(call).m for call in table.calls],
         "site": [str(tuple(spec.shape[-2:] for spec in call.tensors[1:2])) for call in table.calls],
         "quantity": quantity, "seed": seed, "predicted": predicted, "measured": measured, "baseline": base,
         "measured_s": measured,
@@ -100,6 +108,16 @@ def tabulate(cases: pd.DataFrame) -> pd.DataFrame:
             "roofline (x cap) %": round(first.groupby("site")["of baseline"].mean().mean(), 1),
         })  # fmt: skip
     return pd.DataFrame(rows).sort_values(["products", "quantity"])
+
+
+def tabulate_rows(cases: pd.DataFrame) -> pd.DataFrame:
+    """Mean error of time over calls above 20 us, by how many rows of activations they have; the first seed."""
+    judged = cases[(cases["measured_s"] > _JUDGED_FROM_S) & (cases["quantity"] == "time")]
+    judged = judged[judged["seed"] == judged["seed"].iloc[0]]
+    error = 100 * (judged["predicted"] / judged["measured"] - 1).abs()
+    sizes = pd.cut(judged["rows"], [0, 64, 2048, np.inf], labels=["to 64 rows", "to 2,048", "more"])
+    table = error.groupby([judged["set"], sizes], observed=True).mean().round(1).unstack()
+    return table.astype(object).where(table.notna(), "-").rename_axis("time, mean over calls, %").reset_index()
 
 
 if __name__ == "__main__":
