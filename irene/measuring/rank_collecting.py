@@ -7,15 +7,14 @@ measured calls goes over the CPU.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import multiprocessing
 
 from irene.dataset.journal import RowJournal, read_journal_rows
@@ -107,7 +106,12 @@ def _work(
     rank: int, ranks: int, store: str, said: str, plan_path: str, output: str, end_s: float | None,
     make_machine: MakeMachine, quick: dict[str, Any],
 ) -> None:  # fmt: skip
-    """A rank's whole life; what ends it too early is said in the file `said`."""
+    """A rank's whole life; what ends it too early is said in the file `said`.
+
+    It leaves at once, without the ends of the libraries: a thread of theirs that still runs then would abort the
+    process, and a rank whose work is done would count as dead.
+    """
+    code = 0
     try:
         _collect_here(rank, ranks, store, Path(output), plan_path, end_s, make_machine, quick)
     except (IreneError, RuntimeError, OSError) as error:
@@ -117,11 +121,9 @@ def _work(
             code = _BAD_INPUT
         elif isinstance(error, MeterError):
             code = _NO_METER
-        sys.stderr.flush()
-        raise SystemExit(code) from None
-    finally:
-        with suppress(Exception):
-            torch.distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _collect_here(
@@ -134,11 +136,13 @@ def _collect_here(
     described = group.gather(machine.describe())
     if rank:
         RankCollection(plan, machine, group, None, end_s, quick).measure()
+        group.gather(None)  # nobody leaves while another still asks
         return
     with RowJournal(directory, described[0].get("power_limit_w")) as journal:
         first: Any = _Described(machine, described)
         note_start(directory, Plan(plan.name, plan.seed, (), ()), first)
         RankCollection(plan, machine, group, journal, end_s, quick).measure()
+    group.gather(None)
 
 
 class _Described:
