@@ -67,7 +67,7 @@ def harvest(plan_path: Path) -> list[PrimitiveCase]:
     host: dict[str, Call] = {}
     for dtype in settings["dtypes"]:
         for _, family, call in trace_calls(settings["models"], settings["workloads"], dtype):
-            _keep_smallest(host, call)
+            remember_host(host, call)
             if _is_replayed(call):
                 found.setdefault((dtype, call), _Found(call, dtype, set())).families.add(family)
     resized = list(resized_calls(settings.get("resized", {}), rng))
@@ -78,7 +78,7 @@ def harvest(plan_path: Path) -> list[PrimitiveCase]:
         if _is_replayed(call) and roofline_s(count_work(call), dtype, spec) >= shortest_s:
             found.setdefault((dtype, call), _Found(call, dtype, {RANDOM_SHAPES}))
     for call, _ in (*resized, *programs):
-        _keep_smallest(host, call)
+        remember_host(host, call)
     cases = []
     for item in found.values():
         for weights in ("hot", "cold") if _weight_bytes(item.call) >= COLD_FROM_BYTES else ("hot",):
@@ -156,11 +156,18 @@ def _is_replayed(call: Call) -> bool:
     return kind_of(call) != "view" and _size(call) <= _LARGEST_BYTES and not waits
 
 
-def _keep_smallest(smallest: dict[str, Call], call: Call) -> None:
-    """Of each op the smallest call: what it costs the host, not the device."""
+def remember_host(smallest: dict[str, Call], call: Call) -> None:
+    """Of each op the smallest call: what it costs the host, not the device.
+
+    One whose operands lie densely goes before one that has to be copied first, which costs the host twice.
+    """
     is_sent = any(tensor.on_host for tensor in call.tensors)  # another price, and another place to replay from
-    if not is_sent and (call.op not in smallest or _size(call) < _size(smallest[call.op])):
+    if not is_sent and (call.op not in smallest or _host_rank(call) < _host_rank(smallest[call.op])):
         smallest[call.op] = call
+
+
+def _host_rank(call: Call) -> tuple[bool, int]:
+    return not all(tensor.is_contiguous for tensor in call.tensors), _size(call)
 
 
 def _size(call: Call) -> int:

@@ -18,7 +18,7 @@ from irene.dataset.store import RowJournal
 from irene.errors import BadInput
 from irene.hardware.devices import load_device
 from irene.hardware.roofline import roofline_s
-from irene.measuring.harvest import choose_energy, draw_loads, harvest, limit_cases, trace_calls
+from irene.measuring.harvest import choose_energy, draw_loads, harvest, limit_cases, remember_host, trace_calls
 from irene.measuring.plan import PrimitiveCase, load_primitive_cases
 from irene.measuring.random_shapes import DTYPE_SHARES, dense, random_calls
 from irene.measuring.remeasure import measured_cases
@@ -196,6 +196,19 @@ def test_at_most_so_many_of_a_kind() -> None:
     assert len(limit_cases(cases, {"gemm": 7}, random.Random(0))) == 7
     assert len(limit_cases(cases, {"other": 8}, random.Random(0))) == 8
     assert limit_cases(cases, {}, random.Random(0)) == cases
+
+
+def test_the_host_is_timed_by_the_smallest_call_that_copies_nothing() -> None:
+    """A batch norm of a slice is smaller than one of an image, and costs the host a copy beside."""
+    sizes = ((2, 64, 7), (3136, 49, 1)), ((4, 64, 7, 7), (3136, 49, 7, 1)), ((8, 64, 7, 7), (3136, 49, 7, 1))
+    slice_of, image, more = (Call("aten.batch_norm.default", (TensorSpec(*size, "bfloat16"),)) for size in sizes)
+    for order in ((slice_of, image, more), (more, image, slice_of), (image, slice_of, more)):
+        smallest: dict[str, Call] = {}
+        for call in order:
+            remember_host(smallest, call)
+        assert list(smallest.values()) == [image]
+    remember_host(only := {}, slice_of)
+    assert list(only.values()) == [slice_of]
 
 
 def test_only_experts_are_dealt_unevenly() -> None:
