@@ -73,9 +73,11 @@ class LeafTable:
     @property
     def known_by(self) -> NDArray[np.str_]:
         """The names under which a predictor keeps what it knows of each row, shape (rows,)."""
-        pairs = list(zip(self.kinds, self.regressors, strict=True))
-        names = {pair: known_by(*pair) for pair in set(pairs)}
-        return np.array([names[pair] for pair in pairs], dtype=np.str_)
+        if "known_by" not in self._words:
+            pairs = list(zip(self.kinds, self.regressors, strict=True))
+            names = {pair: known_by(*pair) for pair in set(pairs)}
+            self._words["known_by"] = np.array([names[pair] for pair in pairs], dtype=np.str_)
+        return self._words["known_by"]
 
     @property
     def is_collective(self) -> BoolArray:

@@ -16,7 +16,7 @@ from irene.leaves.leaf_model import FEWEST_ROWS
 from irene.leaves.leaf_table import LeafTable, fingerprint
 from irene.predictor.node_values import PROVENANCES
 from irene.primitives.forms import form_of
-from irene.primitives.stacks import pick, rows_by_word, words_of
+from irene.primitives.stacks import CallStack, pick, rows_by_word, words_of
 
 SizeRange: TypeAlias = tuple[float, float, float, float]
 """Smallest and largest log2 of FLOP, then of bytes."""
@@ -92,7 +92,9 @@ class Domain:
         """Whether a row of that tier was metered itself; to say so takes longer than to find the tier."""
         if self.is_elsewhere or tier in ("measured", "fallback"):
             return tier == "measured"
-        return fingerprint(table.calls[row], table.dtypes[row], bool(table.cold[row])) in self.metered
+        # A stack makes its calls anew: to remember them would take longer than to name them, and memory.
+        name_of = fingerprint.__wrapped__ if isinstance(table.calls, CallStack) else fingerprint
+        return name_of(table.calls[row], table.dtypes[row], bool(table.cold[row])) in self.metered
 
     def distance_of(self, table: LeafTable, tiers: Sequence[str]) -> Distance:
         """How far each row is; `tiers` are their provenance, as `tier_of` or `provenance_of` says it."""
@@ -107,8 +109,9 @@ class Domain:
         Below the smallest a call is no less known: it takes the least time of any kernel.
         """
         of_rows = list(zip(table.known_by.tolist(), table.dtypes, strict=True))
-        largest_of = {pair: self._largest(*pair) for pair in set(of_rows)}
-        largest = np.array([largest_of[pair] for pair in of_rows], dtype=np.float64).reshape(-1, 2)
+        numbers = {pair: number for number, pair in enumerate(dict.fromkeys(of_rows))}
+        at = np.array([numbers[pair] for pair in of_rows], dtype=np.int64)
+        largest = np.array([self._largest(*pair) for pair in numbers], dtype=np.float64).reshape(-1, 2)[at]
         sizes = np.log2(np.maximum(1.0, np.stack([table.flop, table.traffic_bytes], axis=1)))
         beyond: FloatArray = np.maximum(0.0, (sizes - largest).max(axis=1))
         return beyond

@@ -71,7 +71,7 @@ TYPICAL_LOADS = RouterLoads()
 
 def without_idle(table: LeafTable, loads: Sequence[Loads]) -> LeafTable:
     """The same rows, each with its loads: experts that get no row are not there."""
-    if all(own.busy_share >= 1 for own in set(loads)):
+    if all(own.busy_share >= 1 for own in {id(own): own for own in loads}.values()):  # few, of many rows
         return table
     calls = [_without_idle(call, own) for call, own in zip(table.calls, loads, strict=True)]
     if all(new is old for new, old in zip(calls, table.calls, strict=True)):

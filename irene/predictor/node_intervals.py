@@ -76,13 +76,17 @@ def find_widths(
     known_by: Sequence[str], provenance: Sequence[str], distance: Distance, intervals: Intervals
 ) -> LeafWidths:
     """The widths of leaves, all sequences of one length."""
-    far, is_new = distance.octaves.tolist(), distance.is_new_form.tolist()
-    own = [intervals.of_kind(known, word, own) for known, word, own in zip(known_by, provenance, far, strict=True)]
-    wider = [widening(word, own) for word, own in zip(provenance, far, strict=True)]
+    octaves, is_new = distance.octaves, distance.is_new_form.tolist()
+    pairs = list(zip(known_by, provenance, strict=True))
+    near = {pair: (intervals.of_kind(*pair), widening(pair[1])) for pair in set(pairs)}
+    own, wider = np.array([near[pair] for pair in pairs], dtype=np.float64).reshape(-1, 2).T
+    for row in np.flatnonzero(octaves > 0).tolist():
+        far = float(octaves[row])
+        own[row], wider[row] = intervals.of_kind(*pairs[row], far), widening(provenance[row], far)
     new = [intervals.of_new_form(known) if new else 0.0 for known, new in zip(known_by, is_new, strict=True)]
     least = np.maximum(new, np.where(np.isin(known_by, SELDOM), own, 0.0))
     fallback = np.array(provenance, dtype=np.str_) == "fallback"
-    return LeafWidths(np.maximum(own, least), np.array(wider, dtype=np.float64), least, fallback)
+    return LeafWidths(np.maximum(own, least), wider, least, fallback)
 
 
 def node_bounds(

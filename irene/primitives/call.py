@@ -119,8 +119,8 @@ class Call:
             and self.args == other.args
             and self.kwargs == other.kwargs
             and self.outputs == other.outputs
-            and _types_of(self.args) == _types_of(other.args)
-            and _types_of(self.kwargs) == _types_of(other.kwargs)
+            and _are_of_one_type(self.args, other.args)
+            and _are_of_one_type(self.kwargs, other.kwargs)
         )
 
     def __reduce__(self) -> tuple[Any, ...]:  # hashes of strings differ between processes: never pickle one
@@ -202,8 +202,8 @@ def read_signature(text: str) -> Call:
         raise BadInput(f"A row's signature is no call: {quote(text)} ({type(error).__name__}).") from None
 
 
-def _types_of(value: Any) -> Any:
-    return tuple(_types_of(item) for item in value) if isinstance(value, tuple) else type(value)
+def _are_of_one_type(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and (not isinstance(one, tuple) or all(map(_are_of_one_type, one, other)))
 
 
 def _gather(value: Argument, found: list[TensorSpec]) -> None:

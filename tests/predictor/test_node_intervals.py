@@ -11,8 +11,9 @@ from irene.explanation import compare
 from irene.leaves.leaf_table import make_table
 from irene.model_tree.tree import ModelTree, Node
 from irene.model_tree.workload import Workload
+from irene.predictor.domain import Distance
 from irene.predictor.intervals import Intervals
-from irene.predictor.node_intervals import name_provenance, regime_width
+from irene.predictor.node_intervals import find_widths, name_provenance, regime_width
 from irene.predictor.node_values import PROVENANCES
 from irene.predictor.prediction import Prediction
 from irene.primitives.call import Call
@@ -72,6 +73,14 @@ def test_outside_the_data_counts_twice_and_more_the_farther_it_is(shipped) -> No
         found = _predict(shipped, call)
         assert found.provenance == "extrapolated"
         assert _log_bounds(found)[1] == pytest.approx((1 + octaves) * known)
+
+
+def test_each_leaf_has_the_width_of_its_kind_and_its_distance() -> None:
+    kinds, words = ["gemm", "norm", "gemm", "gemm"], ["interpolated", "fallback", "extrapolated", "extrapolated"]
+    octaves = np.array([0.0, 2.0, 0.5, 3.0])
+    widths = find_widths(kinds, words, Distance(octaves, np.zeros(4, dtype=np.bool_)), INTERVALS)
+    assert widths.own.tolist() == [0.1, math.log(10.0), 0.2, 0.4]
+    assert widths.wider.tolist() == [1.0, 1.0, 2.0, 4.0]
 
 
 def test_a_form_that_was_never_timed_is_as_unsure_as_forms_held_out(shipped) -> None:

@@ -154,17 +154,18 @@ def test_points_are_priced_so_many_at_a_time(shipped: Predictor, monkeypatch: py
     config = tiny_config("bert")
     sizes: dict[str, Any] = {"batch_sizes": range(1, 6), "seq_lens": range(8, 12), "predictor": shipped}
     whole = irene.sweep(config, **sizes).values
-    asked: list[int] = []
+    asked: list[list[int]] = []  # tokens of each point
     price = sweeping._price_points
 
-    def count(fitted: Any, grid: Any, points: slice, *rest: Any) -> Any:
-        asked.append(len(grid.workloads[points]))
+    def count(fitted: Any, grid: Any, points: Any, *rest: Any) -> Any:
+        asked.append([grid.workloads[point].batch_size * grid.workloads[point].seq_len for point in points])
         return price(fitted, grid, points, *rest)
 
     monkeypatch.setattr(sweeping, "_POINTS_AT_ONCE", 8)
     monkeypatch.setattr(sweeping, "_price_points", count)
     parts = irene.sweep(config, **sizes).values
-    assert asked == [8, 8, 4]
+    assert [len(part) for part in asked] == [8, 8, 4]
+    assert sum(asked, []) == sorted(b * n for b in range(1, 6) for n in range(8, 12)), "equal questions side by side"
     np.testing.assert_allclose(parts.energy_j, whole.energy_j, rtol=1e-12)
     assert parts.provenance == whole.provenance
 

@@ -30,6 +30,7 @@ _PULL = 0.1
 _NOISE = 0.02  # of the target's variance, where the search starts
 _FLOOR = 2e-4  # of the trees' gain: what a feature counts that they never used
 _AT_ONCE = 64  # rows against all points: a megabyte, which stays in the processor's cache
+_ALIKE = 512  # rows of a large table side by side
 _FEW_BLOCKS = 16  # as a single model has: not worth more than one core
 _ROOT_3 = float(np.sqrt(3.0))
 _LEAST_SCALE = 2e-3  # of the shortest: a feature with a longer length scale is left out
@@ -64,14 +65,30 @@ class SparseGP:
         """The mean at each row of `features` (rows, all columns), shape (rows,)."""
         scaled = (features[:, self.columns] - self.centre) * self.scale
         scaled = np.clip(scaled, *self._edges)
-        blocks = [scaled[start : start + _AT_ONCE] for start in range(0, len(scaled), _AT_ONCE)]
+        is_large = len(scaled) > _FEW_BLOCKS * _AT_ONCE
+        size = _ALIKE if is_large else _AT_ONCE
+        blocks = [scaled[start : start + size] for start in range(0, len(scaled), size)]
         with one_thread(), ThreadPoolExecutor(count_cores()) as pool:
-            run = pool.map if len(blocks) > _FEW_BLOCKS else map
-            means = list(run(self._mean_of, blocks))
+            means = list(pool.map(self._mean_of_alike, blocks) if is_large else map(self._mean_of, blocks))
         return self.offset + np.concatenate([np.empty(0), *means])
 
     def _mean_of(self, scaled: FloatArray) -> FloatArray:
         mean: FloatArray = _matern(_steps(scaled, self._lifted)) @ self.coefficients
+        return mean
+
+    def _mean_of_alike(self, scaled: FloatArray) -> FloatArray:
+        """As `_mean_of`; columns that do not vary (three in four, of calls of one form) are worked out once."""
+        varies = (scaled != scaled[0]).any(axis=0)
+        by_column, of_row, of_point = self._lifted[:-2], self._lifted[-2:-1], self._lifted[-1:]
+        lifted = np.vstack([by_column[varies], of_row, of_point + scaled[0, ~varies] @ by_column[~varies]])
+        rows = np.column_stack([scaled[:, varies], (scaled**2).sum(axis=1), np.ones(len(scaled))])
+        mean = np.empty(len(rows))
+        products, covariance = np.empty((2, _AT_ONCE, len(self.coefficients)))
+        for start in range(0, len(rows), _AT_ONCE):
+            part = rows[start : start + _AT_ONCE]
+            steps = np.matmul(part, lifted, out=products[: len(part)])
+            np.sqrt(np.abs(steps, out=steps), out=steps)  # below zero by rounding alone
+            mean[start : start + _AT_ONCE] = _matern(steps, covariance[: len(part)]) @ self.coefficients
         return mean
 
 
@@ -216,9 +233,9 @@ def _steps(rows: FloatArray, lifted: FloatArray) -> FloatArray:
     return np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
 
 
-def _matern(steps: FloatArray) -> FloatArray:
-    """Overwrites `steps`."""
-    covariance: FloatArray = np.negative(steps)
+def _matern(steps: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """Overwrites `steps`; `out` is where the answer goes, of their shape."""
+    covariance: FloatArray = np.negative(steps, out=out)
     np.exp(covariance, out=covariance)
     steps += 1.0
     covariance *= steps

@@ -99,6 +99,15 @@ def test_outside_the_data_it_holds_the_edge(gp: SparseGP) -> None:
     np.testing.assert_allclose(gp.predict(beyond), gp.predict(edge), atol=1e-6)
 
 
+def test_many_rows_are_answered_as_few_are(gp: SparseGP) -> None:
+    """Blocks in which some columns vary, all of them, or none; the last is cut short."""
+    asked = sample(2000, seed=5)
+    asked[:600, 2:] = asked[0, 2:]
+    asked[600:1200] = asked[600]
+    few = np.concatenate([gp.predict(asked[start : start + 100]) for start in range(0, 2000, 100)])
+    np.testing.assert_allclose(gp.predict(asked), few, rtol=0, atol=1e-11)
+
+
 def test_a_column_that_never_changes_and_a_target_that_never_changes() -> None:
     rows = np.hstack([sample(30), np.ones((30, 1))])
     flat = fit_sparse_gp(rows, np.full(30, 7.0), np.zeros(7))
