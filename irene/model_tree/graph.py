@@ -76,7 +76,9 @@ def flatten(tree: ModelTree | Node) -> FlatTree:
         nodes.append(node)
         parent.append(above)
         depth.append(level)
-        stack.extend((child, index, level + 1) for child in reversed(node.children))
+        if node.children:
+            below = level + 1
+            stack += [(child, index, below) for child in reversed(node.children)]
 
     subtree_end = list(range(1, len(nodes) + 1))
     for index in range(len(nodes) - 1, 0, -1):  # children come after parents, so backwards each end is final

@@ -17,11 +17,17 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from irene.tracing.library import LIBRARY
+from irene.tracing.module_index import list_modules
 
 # They say the dtype themselves, or keep that of an array.
 _EXPLICIT = {
     torch.Tensor.float, torch.Tensor.to, torch.Tensor.type, torch.Tensor.view, torch.from_numpy, torch.frombuffer,
     torch.Tensor.type_as, torch.Tensor.to_dense, torch.load,
+}  # fmt: skip
+
+# A quarter of what a large model's construction takes; on meta there is nothing to fill.
+_FILLING = {
+    torch.nn.init.kaiming_uniform_, torch.nn.init.uniform_, torch.nn.init.normal_, torch.nn.init.constant_,
 }  # fmt: skip
 
 
@@ -42,6 +48,9 @@ class _DefaultDtype(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        filled = kwargs.get("tensor") if func in _FILLING else None
+        if filled is not None and filled.is_meta:
+            return filled
         before = torch.get_default_dtype()  # another thread may switch it meanwhile, as it builds a model, say
         output = func(*args, **kwargs)
         if not isinstance(output, torch.Tensor) or output.dtype not in (before, torch.get_default_dtype()):
@@ -72,7 +81,7 @@ def place(model: torch.nn.Module, device: str, dtype: torch.dtype) -> torch.nn.M
     """
     kind = torch.device(device).type
     is_astray = False
-    for part in model.modules():
+    for _, part in list_modules(model):
         for tensor in (*part._parameters.values(), *part._buffers.values()):
             if tensor is None or tensor.device.type == kind:
                 continue

@@ -25,6 +25,7 @@ from irene.tracing.dispatch import DispatchRecorder
 from irene.tracing.forked import alone_in_a_child
 from irene.tracing.fused import fast_paths
 from irene.tracing.gpu_device import MIXED, NOTE, OnTheGpu, is_about_devices
+from irene.tracing.module_index import list_tensors
 from irene.tracing.recorder import Recorder
 from irene.tracing.repeats import Repeats
 from irene.tracing.storages import count_cache_bytes, count_stored_bytes, most_alive_bytes
@@ -135,7 +136,7 @@ def record_with_notes(
     if recorder.assumes and recorder.made_constants and not constants:
         raise Untraceable("What is assumed may follow from constants that were not watched.")
     notes = (*sorted(recorder.assumes), *([_PADDED] if recorder.keeps_padding else []))
-    weight_bytes = count_stored_bytes([*module.parameters(), *module.buffers()])
+    weight_bytes = count_stored_bytes(list_tensors(recorder.index.modules))
     input_bytes = count_stored_bytes(inputs)
     cache_bytes, alive_bytes = count_cache_bytes(output), tuple(recorder.alive_bytes)
     return Recording(recorder.root, notes, alive_bytes, weight_bytes, input_bytes, cache_bytes, recorder.has_drawn)

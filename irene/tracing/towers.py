@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from irene.model_tree.workload import Workload
 from irene.tracing.inputs import TOKEN_ID, build_pixels, parameters_of
 from irene.tracing.known_values import set_value
+from irene.tracing.module_index import list_modules
 
 _PARTS = ("vision_config", "audio_config", "speech_config", "encoder_config")
 
@@ -61,7 +62,7 @@ def towers_left_out(module: Any, called: Iterable[str]) -> str:
     """The towers of a model, by name, of which no module was called; '' where there are none."""
     kinds = {type(part) for name in _PARTS if (part := getattr(module.config, name, None)) is not None}
     towers: list[str] = []
-    for name, part in module.named_modules():
+    for name, part in list_modules(module):
         is_tower = name and type(getattr(part, "config", None)) in kinds - {type(module.config)}
         if is_tower and not any(name.startswith(f"{above}.") for above in towers):
             towers.append(name)

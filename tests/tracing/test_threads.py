@@ -141,6 +141,16 @@ def test_a_build_leaves_the_dtype_of_the_process_alone(dtype: torch.dtype, monke
     assert model.rotary_emb.inv_freq.dtype == torch.float32
 
 
+def test_a_build_fills_what_is_there_alone() -> None:
+    with _DefaultDtype(torch.bfloat16):
+        here, on_meta = torch.zeros(4, 4), torch.zeros(4, 4, device="meta")
+        for fill in (torch.nn.init.kaiming_uniform_, torch.nn.init.normal_, torch.nn.init.uniform_):
+            assert fill(on_meta) is on_meta and on_meta.dtype == torch.bfloat16
+            before = here.clone()
+            fill(here)
+            assert not torch.equal(here, before)
+
+
 def test_a_build_minds_no_switch_of_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that builds in float16, say: a weight is made while that holds, and looked at when it does no more."""
     answers = iter([torch.float16, torch.float32])
