@@ -1,38 +1,59 @@
 """A recording in which layers that repeat were not run -> the recording as if every layer had been.
 
 What a skipped layer calls is what its twin calls, with weights of its own. What it would have kept in memory (its part
-of a cache) is what its twin kept.
+of a cache) is what its twin kept. Three layers of each kind are run, and the last: a layer between them that does
+something else, by nothing but its number, would go unseen; layers that are seen to differ have all of them run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
 
+from irene.errors import IreneError
 from irene.model_tree.tree import Node
 from irene.tracing.encoding import storage_key
-from irene.tracing.recording import Recording
-from irene.tracing.repeats import Repeats, Twins
+from irene.tracing.module_index import list_modules, list_tensors
+from irene.tracing.recording import Prepared, Recording, record_with_notes
+from irene.tracing.repeats import Repeats
+from irene.tracing.twins import find_twins
 
 _Place = tuple[str, int]
 
 
+def record_few_layers(prepare: Callable[[], Prepared]) -> Recording | None:
+    """As `record_afresh`, but of equal layers three and the last are run; None where that cannot stand for all."""
+    for constants in (False, True):
+        prepared = prepare()
+        repeats = Repeats(find_twins(prepared.module), run_first=3)
+        with suppress(IreneError):
+            return expand(
+                record_with_notes(prepared.module, prepared.args, prepared.kwargs, repeats, constants), repeats
+            )
+    return None
+
+
 def expand(found: Recording, repeats: Repeats) -> Recording | None:
-    """The whole recording; None where layers that were run did not do the same, or what they keep is not known.
+    """The whole recording; None where layers that were run did not do the same, or have other weights than before.
 
     `repeats` has watched over a recording in which three layers of each kind were run, and the last one.
     """
-    if not repeats.of and not repeats.alike:
+    if not repeats.of:
         return found
     expander = _Expander(found, repeats)
-    if not all(expander.are_alike(*pair) for pair in repeats.alike):
-        return None
     try:
+        if not all(expander.are_alike(*pair) for pair in repeats.alike):
+            return None
         root = expander.expand(found.root)
-    except LookupError:
+    except LookupError:  # a weight that the model made anew as it ran
         return None
-    return found._replace(root=root, alive_bytes=tuple(expander.alive_bytes))
+    cache_bytes = found.cache_bytes
+    if cache_bytes:  # a generation returns none
+        cache_bytes += sum(repeats.cached_bytes[source] for source in repeats.of.values())
+    return found._replace(root=root, alive_bytes=tuple(expander.alive_bytes), cache_bytes=cache_bytes)
 
 
 @dataclass(slots=True)
@@ -42,7 +63,6 @@ class _Ran:
     node: Node
     start: int
     end: int
-    grown_bytes: int | None = None  # alive at the first leaf after it, over that at its own first; None where unknown
 
 
 @dataclass(slots=True)
@@ -51,32 +71,26 @@ class _Expander:
     repeats: Repeats
     alive_bytes: list[int] = field(default_factory=list)
     _ran: dict[_Place, _Ran] = field(default_factory=dict)
-    _kept_bytes: int = 0  # by the layers that were skipped so far
+    _kept_bytes: int = 0  # by the layers that were skipped so far, had they been run
     _leaf: int = 0
+    _layers: dict[str, torch.nn.Module] = field(default_factory=dict)
+    _numbers: dict[str, list[int]] = field(default_factory=dict)
     _weights: dict[tuple[str, str], dict[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._read(self.found.root, 0)
+        twins = self.repeats.twins
+        self._layers.update((twins.index.names[id(layer)], layer) for layer in twins.layers)
 
     def _read(self, node: Node, start: int) -> int:
         """Where each module call has its leaves; the number of the leaf after the last."""
         if node.call is not None:
             return start + 1
-        end, before = start, None
+        end = start
         for child in node.children:
-            own = end
-            end = self._read(child, own)
-            if before is not None:
-                self._note_growth(before, child, own)
-            before = (child.path, child.call_index) if child.call is None and end > own else None
+            end = self._read(child, end)
         self._ran[node.path, node.call_index] = _Ran(node, start, end)
         return end
-
-    def _note_growth(self, before: _Place, after: Node, leaf: int) -> None:
-        """What a call kept, if the one that follows in the same list of layers begins with a leaf that was recorded."""
-        ran, alive = self._ran[before], self.found.alive_bytes
-        if after.call is None and (after.path, after.call_index) not in self.repeats.of and leaf < len(alive):
-            ran.grown_bytes = alive[leaf] - alive[ran.start]
 
     def are_alike(self, one: _Place, other: _Place) -> bool:
         """Whether two calls that ran made the same calls, each with its own weights."""
@@ -100,17 +114,12 @@ class _Expander:
         return Node(node.kind, node.path, node.type, children, None, node.call_index, node.parameters)
 
     def _copy(self, node: Node, like: _Place) -> Node:
-        ran = self._ran[like]
-        grown_bytes = self._ran[self.repeats.ran[like][1]].grown_bytes  # between two layers that ran
-        if grown_bytes is None:
-            raise LookupError
+        ran, place, alive = self._ran[like], (node.path, node.call_index), self.found.alive_bytes
         # Its leaves find in memory what those of its twin found, and what has been kept since.
-        alive = self.found.alive_bytes
-        now = alive[self._leaf - 1] if self._leaf else 0
-        then = alive[ran.start - 1] if ran.start else 0
-        more = now + self._kept_bytes - then
+        more = self.repeats.found_bytes[place] + self._kept_bytes - self.repeats.found_bytes[like]
         self.alive_bytes.extend([alive[leaf] + more for leaf in range(ran.start, ran.end)])
-        self._kept_bytes += grown_bytes
+        # What it returned was made without running it, too; what it would have kept besides (its part of a cache) not.
+        self._kept_bytes += self.repeats.grown_bytes[like] - self.repeats.grown_bytes[place]
         weights = self._weights_between(like[0], node.path)
         children = tuple([_moved(child, like[0], node.path, weights) for child in ran.node.children])
         return Node(node.kind, node.path, node.type, children, None, node.call_index, node.parameters)
@@ -119,21 +128,18 @@ class _Expander:
         """Numbers of the weights of one layer -> those of another, by their names inside."""
         found = self._weights.get((one, other))
         if found is None:
-            found = self._weights[one, other] = _pair_weights(self.repeats.twins, one, other)
+            pairs = zip(self._numbers_of(one), self._numbers_of(other), strict=True)
+            found = self._weights[one, other] = dict(pairs)
         return found
 
-
-def _pair_weights(twins: Twins, one: str, other: str) -> dict[int, int]:
-    by_name = {twins.index.names[id(layer)]: layer for layer in twins.layers}
-    pairs: dict[int, int] = {}
-    numbers = twins.index.weights
-    for mine, its in zip(_tensors(by_name[one]), _tensors(by_name[other]), strict=True):
-        pairs[numbers[storage_key(mine)]] = numbers[storage_key(its)]
-    return pairs
-
-
-def _tensors(layer: torch.nn.Module) -> list[torch.Tensor]:
-    return [*layer.parameters(), *layer.buffers()]
+    def _numbers_of(self, layer: str) -> list[int]:
+        """The numbers of the weights of a layer, in the order of their names inside."""
+        found = self._numbers.get(layer)
+        if found is None:
+            numbers = self.repeats.twins.index.weights
+            tensors = list_tensors(part for _, part in list_modules(self._layers[layer]))
+            found = self._numbers[layer] = [numbers[storage_key(tensor)] for tensor in tensors]
+        return found
 
 
 def _moved(node: Node, path: str, to: str, weights: dict[int, int]) -> Node:

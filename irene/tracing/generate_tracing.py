@@ -22,9 +22,10 @@ from irene.tracing.known_values import BALANCED
 from irene.tracing.module_state import ModuleState
 from irene.tracing.phases import TracedPhase, cut_at_stops, list_calls
 from irene.tracing.recording import Prepared, Recording, record_afresh, record_with_notes
-from irene.tracing.repeats import Repeats, Twins, find_twins
+from irene.tracing.repeats import Repeats
 from irene.tracing.sharding import sharding_notes
 from irene.tracing.towers import towers_left_out
+from irene.tracing.twins import Twins, find_twins
 
 TRACED_TOKENS = 3
 """Prefill, then a step that may still find the cache as the prefill left it, then one as all later ones."""

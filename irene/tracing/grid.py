@@ -113,7 +113,8 @@ def trace_grid(model: Any, workloads: Sequence[Workload], *, dequantized: bool =
     for number, (batch, column) in enumerate(checks):
         workload = replace(columns[column], batch_size=batch)
         if number == 0:
-            calls = [leaf.call for leaf in trace_config(config, workload, name).root.leaves]
+            plain = trace_config(config, workload, name, skips_layers=False)
+            calls = [leaf.call for leaf in plain.root.leaves]
             holds = calls == retracer.calls_of(trace_at(found[batch, column]))
         else:
             holds = is_same(retracer.trace(workload), trace_at(found[batch, column]))
@@ -125,11 +126,14 @@ def trace_grid(model: Any, workloads: Sequence[Workload], *, dequantized: bool =
     left_out = towers_left_out(retracer.module, {node.path for node in retracer.outlines[0].flat.nodes})
     is_asked = workloads[0].images == 0
     require_towers(name, "" if is_asked else left_out)
-    order = [(batch, columns.index(column)) for batch in batches for column in asked]
+    places = [columns.index(column) for column in asked]
+    order = [(batch, column) for batch in batches for column in places]
+    sizes = [_sizes(column) for column in columns]
+    known = {(*_sizes(workload), workload.batch_size): workload for workload in workloads}  # mostly as it was asked
     return Grid(
         name,
         retracer.weight_bytes,
-        tuple(replace(columns[column], batch_size=batch) for batch, column in order),
+        tuple([known.get((*sizes[c], batch)) or replace(columns[c], batch_size=batch) for batch, c in order]),
         Traces(tuple(found[point] for point in order)),
         tuple(retracer.outlines),
         tuple(retracer.patterns),
@@ -140,3 +144,8 @@ def trace_grid(model: Any, workloads: Sequence[Workload], *, dequantized: bool =
         + ((text_alone(left_out),) if left_out else ())
         + attention_notes(config),
     )
+
+
+def _sizes(workload: Workload) -> tuple[int | None, int | None, int | None]:
+    """What inputs may change of a workload."""
+    return workload.seq_len, workload.decoder_seq_len, workload.images

@@ -22,13 +22,15 @@ from irene.primitives.stacks import CallStack, Form, numbers_of
 from irene.tracing.batch_laws import Law
 from irene.tracing.building import build_model
 from irene.tracing.inputs import build_inputs, parameters_of, torch_dtype
+from irene.tracing.module_index import list_modules, list_tensors
 from irene.tracing.module_state import ModuleState
 from irene.tracing.recording import record_with_notes
-from irene.tracing.repeats import Repeats, find_twins
+from irene.tracing.repeats import Repeats
 from irene.tracing.short_traces import Outline, ShortTrace
 from irene.tracing.storages import count_stored_bytes
 from irene.tracing.towers import add_images
 from irene.tracing.tracer import describe_inputs
+from irene.tracing.twins import find_twins
 
 _MOST_SPLIT = 1_000
 
@@ -55,7 +57,7 @@ class Retracer:
     @property
     def weight_bytes(self) -> int:
         """Of the distinct parameters and buffers."""
-        return count_stored_bytes([*self.module.parameters(), *self.module.buffers()])
+        return count_stored_bytes(list_tensors(part for _, part in list_modules(self.module)))
 
     def describe(self, workload: Workload) -> Workload:
         """The workload as the inputs really are: no length for pictures."""

@@ -79,6 +79,14 @@ def count_cache_bytes(output: Any) -> int:
     return 0 if cache is None else count_stored_bytes(_tensors_of(cache, set()))
 
 
+def tensors_in_caches(values: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """Tensors that the caches among some values hold."""
+    seen: set[int] = set()
+    for value in values:
+        if "cache" in type(value).__module__:
+            yield from _tensors_of(value, seen)
+
+
 def _tensors_of(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
     """Tensors in a cache: in lists, in its layers, and in the caches that it consists of."""
     if id(value) in seen:

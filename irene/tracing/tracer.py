@@ -15,6 +15,7 @@ from irene.model_tree.workload import Workload
 from irene.tracing.attention import position_bias_notes
 from irene.tracing.building import build_model
 from irene.tracing.convolution_layout import notes_of_layouts
+from irene.tracing.expanding import record_few_layers
 from irene.tracing.generation import plain_tokens, trace_continuation
 from irene.tracing.inputs import build_inputs, check_positions, default_seq_len, parameters_of, torch_dtype
 from irene.tracing.modules import trace_module
@@ -124,8 +125,11 @@ def trace_pretrained(model: Any, workload: Workload) -> ModelTree:
     return replace(tree, workload=describe_inputs(workload, inputs))
 
 
-def trace_config(config: Any, workload: Workload, name: str) -> ModelTree:
-    """Trace a transformers config for a workload."""
+def trace_config(config: Any, workload: Workload, name: str, skips_layers: bool = True) -> ModelTree:
+    """Trace a transformers config for a workload.
+
+    Where it `skips_layers`, of equal layers three and the last are run (`irene.tracing.expanding`).
+    """
     workload = with_length(config, workload)
     if workload.context_len:
         return trace_with_context(config, workload, name)
@@ -141,7 +145,7 @@ def trace_config(config: Any, workload: Workload, name: str) -> ModelTree:
         made[:] = [module]
         return Prepared(module, (), given)
 
-    found = record_afresh(prepare)
+    found = (record_few_layers(prepare) if skips_layers else None) or record_afresh(prepare)
     root = found.root
     notes = (*found.notes, *attention_notes(config), *position_bias_notes(config, root.leaves))
     notes = (*notes, *notes_of_layouts(root.leaves), *notes_of_surroundings())

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import BertConfig
 
 from irene.model_tree.workload import Workload
 from irene.primitives.patterns import builder_of
@@ -17,9 +16,8 @@ from irene.tracing.batch_laws import Law, is_same, trace_at
 from irene.tracing.following import Search
 from irene.tracing.grid import trace_grid
 from irene.tracing.length_laws import find_length_law
-from irene.tracing.recording import record_call, record_with_notes
-from irene.tracing.repeats import Repeats, find_twins
 from irene.tracing.short_traces import Outline, ShortTrace
+from tests.tracing.equal_layers import Stack
 from tests.tracing.tiny_models import tiny_config
 
 BATCHES, LENGTHS = [1, 2, 3, 5, 8, 12, 16, 24], [1, 7, 8, 20, 31, 64]
@@ -151,45 +149,6 @@ def test_a_point_that_did_not_follow_has_all_traced(monkeypatch: pytest.MonkeyPa
     assert [trace.numbers for trace in grid.traces] == [trace.numbers for trace in right.traces]
 
 
-class Layer(torch.nn.Module):
-    def __init__(self, number: int, special: int) -> None:
-        super().__init__()
-        self.layer_idx, self.special, self.linear = number, special, torch.nn.Linear(8, 8)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.linear(x)
-        return x.relu() if self.layer_idx == self.special and x.shape[1] > 4 else x
-
-
-class Stack(torch.nn.Module):
-    """Equal layers by all that can be seen of them, of which one does something else with long inputs."""
-
-    main_input_name = "input_ids"
-
-    def __init__(self, special: int) -> None:
-        super().__init__()
-        self.config = BertConfig()
-        self.embed = torch.nn.Embedding(100, 8)
-        self.layers = torch.nn.ModuleList([Layer(i, special) for i in range(6)])
-
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        x = self.embed(input_ids)
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-
-def test_layers_that_repeat_are_run_once() -> None:
-    with torch.device("meta"):
-        module = Stack(special=-1)
-    ids = torch.zeros(2, 9, dtype=torch.int64, device="meta")
-    repeats = Repeats(find_twins(module))
-    short = record_with_notes(module, (ids,), {}, repeats).root
-    assert len(list(short.leaves)) == 2
-    assert repeats.of == {(f"layers.{i}", 0): ("layers.0", 0) for i in range(1, 6)}
-    assert record_call(module, (ids,), {}) == record_call(Stack(special=-1).to("meta"), (ids,), {})  # left as it was
-
-
 def test_equal_layers_that_differ_are_all_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):
         module = Stack(special=3)
@@ -203,13 +162,6 @@ def test_equal_layers_that_differ_are_all_run(monkeypatch: pytest.MonkeyPatch) -
         for w, t in zip(grid.workloads, grid.traces, strict=True)
     }
     assert leaves == {3: 7, 9: 8}
-
-
-def test_layers_of_other_settings_are_no_twins() -> None:
-    module = Stack(special=-1)
-    module.layers[2].linear = torch.nn.Linear(8, 8, bias=False)
-    module.layers[4].extra = 0.5
-    assert len(find_twins(module).layers) == 4
 
 
 class Changing(Stack):
