@@ -3,7 +3,8 @@
 Products in 16 bits, as TF32 and on vector units come from three sets; so do the backends of fused attention. Products
 in low precision come from others, which no row of another says anything of: `known_by` keeps their ranges and widths
 apart too, so that a predictor without their rows prices them by the ideal time, as a fallback. So it does with
-depthwise convolutions and sums by index, which are wrong by factors where others of their kinds are by per cents.
+depthwise convolutions, sums by index, and norms, pools and resizings of images, which are wrong by factors where
+others of their kinds are by per cents.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from irene.primitives.attention import attention_backend
 from irene.primitives.call import Call
 from irene.primitives.depthwise import is_depthwise
 from irene.primitives.features import feature_family
+from irene.primitives.image_passes import image_sort
 from irene.primitives.kinds import Kind, is_pointwise
 from irene.primitives.shapes import gemm_shape, is_transposed
 
 HALF_DTYPES = ("bfloat16", "float16")
 LOW_PRECISION = ("gemm-fp8", "gemm-int8", "gemm-sparse", "gemm-packed", "gemm-grouped-fp8")
 """Tensor cores in 8 bits; 2:4 sparse weights; packed weights beside 16 bits; experts in 8 bits."""
-_BY_FACTORS = ("gemm-convolution-depthwise", "vector-sums-by-index")  # what they are wrong by
+_BY_FACTORS = ("gemm-convolution-depthwise", "vector-images", "vector-sums-by-index")  # what they are wrong by
 _APART = (*LOW_PRECISION, *_BY_FACTORS)
 SELDOM = (*_BY_FACTORS, "other")
 """What calls are known by of which the passes that were measured whole have next to none."""
@@ -28,7 +30,7 @@ COLLECTIVE = "collective"
 REGRESSORS = (
     "gemm-half", "gemm-tf32", "gemm-single", "gemm-convolution", "gemm-convolution-in-groups",
     "gemm-convolution-depthwise", "gemm-grouped", "attention-fused", "attention-efficient", "attention-math",
-    "vector-pointwise", "vector-rowwise", "vector-sums-by-index", *LOW_PRECISION, COLLECTIVE,
+    "vector-pointwise", "vector-rowwise", "vector-images", "vector-sums-by-index", *LOW_PRECISION, COLLECTIVE,
 )  # fmt: skip
 """The names of all sets, the feature family first."""
 
@@ -58,6 +60,8 @@ def regressor_of(call: Call, kind: Kind, dtype: str, spec: DeviceSpec) -> str:
     if family == "vector":
         if call.name.rstrip("_") in _SUMS_BY_INDEX:
             return "vector-sums-by-index"
+        if image_sort(call):
+            return "vector-images"
         return "vector-pointwise" if is_pointwise(call) else "vector-rowwise"
     if kind == "convolution":
         if is_depthwise(call):

@@ -35,10 +35,11 @@ _POWER_SETTINGS: dict[str, Any] = {
     "min_child_weight": 2.0,
 }  # fmt: skip
 # How much of the answer is the Gaussian process's, chosen with whole sites held out: more where rows are few, as for
-# attention, plain convolutions and grouped products with some thousands each at most; less where kernels jump.
+# attention and grouped products with some thousands each at most; less where kernels jump.
 _GP_SHARES = {
     "gemm-half": 0.4, "gemm-tf32": 0.4, "gemm-single": 0.4, "vector-pointwise": 0.75, "vector-rowwise": 0.5,
-    "gemm-convolution-in-groups": 0.5, "gemm-fp8": 1.0, "gemm-int8": 1.0, "gemm-sparse": 1.0, "gemm-packed": 1.0,
+    "gemm-convolution": 0.5, "gemm-convolution-in-groups": 0.5, "vector-images": 0.9,
+    "gemm-fp8": 1.0, "gemm-int8": 1.0, "gemm-sparse": 1.0, "gemm-packed": 1.0,
 }  # fmt: skip
 _FEW_ROWS_GP_SHARE = 0.75
 _POWER_GP_SHARE = 0.5

@@ -152,6 +152,7 @@ def _read_host(content: Field) -> HostModel:
         content["view_s"].number(0.0, _MOST_SECONDS),
         content["module_s"].number(0.0, _MOST_SECONDS),
         content["factor"].number(0.0, _MOST_FACTOR),
+        content["call_s"].number(0.0, _MOST_SECONDS),
     )
 
 

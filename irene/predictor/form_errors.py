@@ -20,7 +20,7 @@ from irene.primitives.stacks import words_of
 
 JUDGED = (
     "gemm-convolution", "gemm-convolution-in-groups", "gemm-convolution-depthwise", "gemm-grouped", "vector-pointwise",
-    "vector-rowwise", "vector-sums-by-index",
+    "vector-rowwise", "vector-images", "vector-sums-by-index",
 )  # fmt: skip
 """The regressors of time whose forms are held out."""
 _FOLDS = 3

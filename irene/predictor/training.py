@@ -25,7 +25,7 @@ from irene.leaves.survey_prior import Survey, fit_largest_first, fit_surveyed
 from irene.predictor.aggregation import AggregationCase, Weights, fit_weights, weight_features
 from irene.predictor.domain import make_domain
 from irene.predictor.form_errors import hold_out_forms
-from irene.predictor.host_model import HostModel, make_host_model
+from irene.predictor.host_model import HostModel, fit_to_models, make_host_model
 from irene.predictor.intervals import WITH_RUNTIME, Intervals, calibrate
 from irene.predictor.load_imbalance import TYPICAL_LOADS, RouterLoads
 from irene.predictor.pipeline import PricedTable, price_tables
@@ -129,22 +129,23 @@ def _price_trees(
 
 
 def _fit_host(rows: pd.DataFrame, primitives: PrimitiveData, trees: Sequence[MeasuredTree]) -> HostModel:
-    """Host costs per op as measured, times the factor that makes host-bound models right in the median."""
+    """Host costs per op as measured, scaled to what host-bound models take."""
     costs_s = rows.attrs.get("host_costs_s") or {}
     if not costs_s:
         raise BadDataset("The rows carry no host costs (manifest.json of a collection); load them with load_rows.")
     tables = [primitives.timed, *(tree.leaves.table for tree in trees)]
     launching = {c.op for table in tables for c, launches in zip(table.calls, table.launches, strict=True) if launches}
     host = make_host_model(costs_s, float(rows.attrs.get("module_call_s") or 0.0), launching)
-    ratios: dict[str, list[float]] = {}
-    for tree in trees:
-        is_eager_model = tree.level == "model" and tree.execution == "eager"
-        if is_eager_model and tree.gpu_utilization_pct < _HOST_ALONE_PCT:
-            ratio = tree.duration_s / float(host.issue_s(tree.leaves.flat).sum())
-            ratios.setdefault(tree.family, []).append(ratio)
-    if not ratios:
-        return host
-    return replace(host, factor=float(np.median([np.median(values) for values in ratios.values()])))
+    waiting = [
+        tree for tree in trees
+        if tree.level == "model" and tree.execution == "eager" and tree.gpu_utilization_pct < _HOST_ALONE_PCT
+    ]  # fmt: skip
+    flat = [tree.leaves.flat for tree in waiting]
+    factor, call_s = fit_to_models(
+        [float(host.issue_s(each).sum()) for each in flat], [len(each.leaf_index) for each in flat],
+        [tree.duration_s for tree in waiting], [tree.family for tree in waiting],
+    )  # fmt: skip
+    return replace(host, factor=factor, call_s=call_s)
 
 
 def _aggregation_cases(

@@ -34,7 +34,7 @@ def takes_library_kernel(call: Call) -> bool:
     anew first, and all other strides count as if channels came first.
     """
     x, weight = call.tensors[:2]
-    if _has_channels_last(x) or _has_channels_last(weight):
+    if has_channels_last(x) or has_channels_last(weight):
         return True
     taps, strides, dilations = weight.shape[2:], steps_of(call, 3, "stride"), steps_of(call, 5, "dilation")
     channels, batch = x.shape[-len(taps) - 1], x.shape[0] if len(x.shape) == len(weight.shape) else 1
@@ -52,7 +52,7 @@ def takes_library_kernel(call: Call) -> bool:
     return batch == 1 or channels >= 512 or (channels >= 256 and width >= 28)
 
 
-def _has_channels_last(tensor: TensorSpec) -> bool:
+def has_channels_last(tensor: TensorSpec) -> bool:
     """Whether torch takes an image or its filters for one with channels last; of one position it takes none for one."""
     if len(tensor.shape) != 4 or math.prod(tensor.shape[2:]) == 1:
         return False

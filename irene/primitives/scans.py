@@ -8,6 +8,10 @@ from irene.primitives.call import Call
 
 SCANS = ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp")
 _THREADS = 512  # of a block, each for a column of its own
+# Of 203 scans along the last dimension in data/h200 those 11 whose rows outnumber their length by ten doublings or
+# more, both rounded up, take 5.6 to 6.8 ns a row, whatever their length and dtype: a twentieth of a load's latency.
+# Those one doubling less tall take 0.3 to 0.6 ns. It is as if a single block took the rows in turns.
+_TALL_DOUBLINGS, _ROWS_AT_ONCE = 10, 20
 
 
 def scan_steps(call: Call, resident_threads: int) -> int:
@@ -15,7 +19,7 @@ def scan_steps(call: Call, resident_threads: int) -> int:
 
     Along any dimension but the last, a thread walks down a column and loads one element after the other; beyond
     `resident_threads` columns a chip takes them in turns. Along the last one, or where the tensor is one row, threads
-    share the work (torch, aten/src/ATen/native/cuda/ScanUtils.cuh, scan_dim).
+    share the work (torch, aten/src/ATen/native/cuda/ScanUtils.cuh, scan_dim), but for tall and narrow tensors.
 
     >>> from irene.primitives.call import TensorSpec
     >>> x = TensorSpec((10240, 32), (32, 1), "int64")
@@ -31,8 +35,11 @@ def scan_steps(call: Call, resident_threads: int) -> int:
     dim %= len(shape)
     length, columns = shape[dim], math.prod(shape[dim + 1 :])
     outer = math.prod(shape[:dim])
-    if dim == len(shape) - 1 or outer * columns <= 1:
+    if outer * columns <= 1:
         return 0
+    if dim == len(shape) - 1:
+        is_tall = math.ceil(math.log2(outer)) - math.ceil(math.log2(max(length, 1))) >= _TALL_DOUBLINGS
+        return -(-outer // _ROWS_AT_ONCE) if is_tall else 0
     threads = min(_THREADS, columns)
     blocks = outer * -(-columns // threads)
     return length * -(-blocks * threads // resident_threads)

@@ -60,6 +60,19 @@ def test_a_scan_down_columns_waits_for_each_row() -> None:
     assert more_s == pytest.approx(100 * turns * SPEC.library.load_latency_s + SPEC.kernel_floor_s)
 
 
+def test_a_scan_along_rows_takes_turns_only_where_rows_are_many_and_short() -> None:
+    """Of 8 experts a mask of 12,730 tokens took 82 us; of 32 experts one of 14,224 tokens 7 us."""
+
+    def seconds(rows: int, length: int) -> float:
+        call = made("cumsum.default", TensorSpec((rows, length), (length, 1), "int64"), -1)
+        return base_duration_s(call, "bfloat16", SPEC)
+
+    assert seconds(14224, 32) < 5e-6
+    tall_s = seconds(12730, 8)
+    assert 82.4e-6 / 1.5 < tall_s < 82.4e-6 * 1.5
+    assert seconds(2**13, 8) > 10 * seconds(2**12, 8)  # ten doublings apart, and nine
+
+
 def test_depthwise_convolutions_multiply_on_the_vector_units() -> None:
     x, weight = TensorSpec((8, 64, 112, 112), (802816, 12544, 112, 1), "bfloat16"), (64, 1, 31, 31)
     kernel = TensorSpec(weight, (961, 961, 31, 1), "bfloat16", weight=True)

@@ -9,7 +9,8 @@ import pytest
 
 from irene.hardware.devices import load_device
 from irene.leaves import leaf_table
-from irene.leaves.leaf_table import LeafTable, join_tables, make_table
+from irene.leaves.kernel_sets import REGRESSORS
+from irene.leaves.leaf_table import LeafTable, join_tables, make_table, matrix_names
 from irene.leaves.learners.ensemble import fit_ensemble
 from irene.predictor.predictor import Predictor
 from irene.primitives.call import Call
@@ -33,6 +34,13 @@ def test_remembered_rows_are_those_computed(regressor: str) -> None:
         np.testing.assert_array_equal(table.matrix(regressor, members), computed)
         np.testing.assert_array_equal(table.matrix(regressor, members[::-1]), computed[::-1])
     assert table.matrix(regressor, members[:0]).shape == (0, computed.shape[1])
+
+
+@pytest.mark.parametrize("regressor", REGRESSORS)
+def test_no_two_columns_have_one_name(regressor: str) -> None:
+    """A saved regressor finds its columns by name, and is refused where one stands twice."""
+    names = matrix_names(regressor)
+    assert len(set(names)) == len(names)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """What the regressor of power of convolutions sees: how hard a kernel works, and how much of the chip it takes part in.
 
 A library has many algorithms for a convolution, some of which keep most multiprocessors idle for as long as they run:
-two that achieve the same FLOP/s draw different power. Windows of convolutions are few, so the columns are too.
+two that achieve the same FLOP/s draw different power. What a kernel does beside its product shows as shares of the
+time that it took.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from irene.arrays import FloatArray, IntArray
+from irene.leaves.columns.image_convolution import IMAGE_CONVOLUTION, image_convolution
 from irene.leaves.kernel_sets import HALF_DTYPES
 from irene.leaves.leaf_table import LeafTable
 from irene.primitives.call import Call
@@ -37,7 +39,8 @@ def convolution_power_names() -> tuple[str, ...]:
     """Column names of `convolution_power_matrix`, in order; the order is part of a saved bundle."""
     shares = ("log2_products_share", "log2_bytes_share", "log2_busy_share")
     which = ("is_half", "is_tf32", "is_in_groups", "is_image")
-    return (*shares, "log2_burst_us", "log2_over_base", *which, "log2_group_channels_in", "log2_numel_out")
+    sizes = ("log2_group_channels_in", "log2_numel_out")
+    return (*shares, "log2_burst_us", "log2_over_base", *which, *sizes, *IMAGE_CONVOLUTION)
 
 
 def convolution_power_matrix(table: LeafTable, members: IntArray, burst_s: FloatArray) -> FloatArray:
@@ -61,4 +64,5 @@ def convolution_power_matrix(table: LeafTable, members: IntArray, burst_s: Float
         np.array([len(weight) == 4 for weight in weights], dtype=np.float64),
         np.log2(np.maximum([weight[1] for weight in weights], 1)),
         np.log2(np.maximum([call.outputs[0].numel for call in calls], 1)),
+        image_convolution(calls, dtypes.tolist(), burst_s, spec),
     ])  # fmt: skip

@@ -18,6 +18,7 @@ from irene.leaves.power.convolution import (
     convolution_power_matrix,
     convolution_power_names,
 )
+from irene.leaves.power.image_passes import IMAGES, image_power_matrix, image_power_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +44,5 @@ DEDICATED_POWER: Mapping[str, DedicatedPower] = MappingProxyType({
         methodcaller("members_of", COLLECTIVE), collective_power_names(), collective_power_matrix
     ),
     "convolution": DedicatedPower(convolution_members, convolution_power_names(), convolution_power_matrix),
+    IMAGES: DedicatedPower(methodcaller("members_of", IMAGES), image_power_names(), image_power_matrix),
 })  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 
 from irene.hardware.devices import load_device
 from irene.leaves.columns.grouped_convolution import GROUPED_CONVOLUTION, grouped_convolution
+from irene.leaves.columns.image_convolution import IMAGE_CONVOLUTION, image_convolution
 from irene.leaves.leaf_model import LeafModel, fit_leaf_model
 from irene.leaves.leaf_table import LeafTable, make_table
 from irene.leaves.power.convolution import convolution_members, convolution_power_matrix, convolution_power_names
@@ -130,3 +131,11 @@ def test_it_learns_what_convolutions_draw_and_needs_enough_of_them() -> None:
     assert set(model.dedicated_power) == {"convolution"}
     np.testing.assert_allclose(model.predict(asked).power_w, [650.0, 200.0, 400.0], rtol=0.1)
     assert not fit_law(calls[:19]).dedicated_power
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [("tf32", "float32"), ("bfloat16", "bfloat16")])
+def test_what_is_beside_the_product_counts_by_the_time_that_it_took(mode: str, dtype: str) -> None:
+    calls = [convolve(4, 64, 1, 3, 56, dtype, dims=2)]
+    columns = power_columns(calls, mode)
+    (expected,) = image_convolution(calls, [mode], np.array([BURST_S]), SPEC)
+    assert [columns[name][0] for name in IMAGE_CONVOLUTION] == expected.tolist()
