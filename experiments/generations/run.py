@@ -29,7 +29,7 @@ ROOT = HERE.parents[1]
 _GPU_BOUND_PCT = 85.0
 _KEPT = [
     "level", "families", "model", "execution", "dtype", "batch_size", "seq_len", "new_tokens", "context_len", "cache",
-    "gpu_utilization_pct", "what", "energy_j", "predicted_j", "low_j", "high_j", "duration_s", "predicted_s",
+    "runs", "gpu_utilization_pct", "what", "energy_j", "predicted_j", "low_j", "high_j", "duration_s", "predicted_s",
     "peak_bytes", "predicted_peak_bytes", "weights_at_cap_j",
 ]  # fmt: skip
 
@@ -40,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
 
     rows = load_rows(options.data)
-    rows = rows[rows["level"].isin(["generation", "decode_step"])].reset_index(drop=True)
+    rows = take_medians(rows[rows["level"].isin(["generation", "decode_step"])])
     measured_with = {dict(read_tree(tree).versions)["transformers"] for tree in rows["tree"]}
     if transformers.__version__ not in measured_with:
         print(f"Measured with transformers {', '.join(measured_with)}, traced with {transformers.__version__}.")
@@ -54,6 +54,15 @@ def main() -> None:
         marks = (f"<!-- {name}: begin -->", f"<!-- {name}: end -->")
         shown = table.astype(object).where(table.notna(), "-")
         write_between_marks(HERE / "README.md", to_markdown(shown), *marks)
+
+
+def take_medians(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a case: medians over its runs of what is measured anew in each, and how many runs there are."""
+    by_case = rows.groupby("case", sort=False)
+    found = by_case.first()
+    for name in ("energy_j", "duration_s", "gpu_utilization_pct", "peak_memory_bytes"):
+        found[name] = by_case[name].median()
+    return found.assign(runs=by_case.size()).reset_index()
 
 
 def predict(row: Any, spec: DeviceSpec) -> dict[str, Any]:
@@ -113,7 +122,7 @@ def tabulate_cases(cases: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "model": cases["model"].str.rpartition("/")[2], "what": cases["what"], "batch": cases["batch_size"],
         "prompt + new, or context": lengths.where(cases["level"] == "generation", cases["context_len"].astype(str)),
-        "GPU busy %": cases["gpu_utilization_pct"].round(0).astype(int),
+        "runs": cases["runs"], "GPU busy %": cases["gpu_utilization_pct"].round(0).astype(int),
         "J": cases["energy_j"].map("{:.3g}".format),
         "energy %": (100 * (cases["predicted_j"] / cases["energy_j"] - 1)).round(1),
         "time %": (100 * (cases["predicted_s"] / cases["duration_s"] - 1)).round(1),
