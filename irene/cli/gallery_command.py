@@ -15,6 +15,7 @@ from irene.default_device import DEFAULT_DEVICE
 from irene.errors import BadInput, IreneError
 
 if TYPE_CHECKING:
+    from irene.explanation.explanation import Explanation
     from irene.predictor.prediction import Prediction
 
 WORKLOADS: dict[str, dict[str, Any]] = {
@@ -49,14 +50,16 @@ def write_gallery(
     failed: list[tuple[str, str]] = []
     for name in tqdm(names, unit="model", disable=None):
         try:
-            found = _predict_each(name, device)
+            explained = _explain_each(name, device)
         except IreneError as problem:  # said on the page; the others go on
             failed.append((name, str(problem)))
             say(f"Warning: {name}: {problem}")
             continue
         make_folder(output / "models")  # not before there is something to write
         report = f"models/{files[name]}.html"
-        write_output(render_report(found), output / report)
+        found = {words: prediction for words, (prediction, _) in explained.items()}
+        whys = {words: why for words, (_, why) in explained.items()}
+        write_output(render_report(found, explanations=whys), output / report)
         rows += [gallery_row(name, asked, prediction, report) for asked, prediction in found.items()]
     if not rows:
         raise BadInput(f"None of {len(names)} models could be predicted; the first: {failed[0][1]}")
@@ -65,10 +68,18 @@ def write_gallery(
     say(f"Wrote {output / 'index.html'}: {len(rows)} rows, {len(names) - len(failed)} reports, {len(failed)} failed.")
 
 
-def _predict_each(name: str, device: str) -> dict[str, Prediction]:
-    """The predictions of a model by the words for their workload."""
+def _explain_each(name: str, device: str) -> dict[str, tuple[Prediction, Explanation]]:
+    """The predictions of a model by the words for their workload, and what a change would do to each."""
+    from irene.explanation.explaining import add_counterfactuals, explain_prediction
     from irene.predictor import predict
+    from irene.predictor.reading import read_model
 
+    model = read_model(name)
+    found = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*do not fit into")  # the table says so
-        return {words: predict(name, device=device, **asked) for words, asked in WORKLOADS.items()}
+        for words, asked in WORKLOADS.items():
+            prediction = predict(model, device=device, **asked)
+            why = add_counterfactuals(explain_prediction(prediction), prediction, model, device=device)
+            found[words] = prediction, why
+    return found

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from irene.errors import BadInput, IreneError
 from irene.web.question import Question
@@ -29,16 +29,20 @@ class Answer:
 def answer(question: Question, form: str) -> Answer:
     """The report ('html') or the prediction ('json') that a question asks for; 400 with a line for bad input."""
     try:
-        prediction = _predict(question)
+        prediction, model = _predict(question)
+        if form == "json":
+            from irene.reporting.formats import write_prediction
+
+            return Answer(200, str(write_prediction(prediction, "json")))
+        from irene.explanation.explaining import add_counterfactuals, explain_prediction
+        from irene.reporting.report_page import render_report
+
+        why = add_counterfactuals(explain_prediction(prediction), prediction, model, device=question.device)
     except IreneError as problem:
         return Answer(400, str(problem))
-    if form == "json":
-        from irene.reporting.formats import write_prediction
-
-        return Answer(200, str(write_prediction(prediction, "json")))
-    from irene.reporting.report_page import render_report
-
-    return Answer(200, render_report({prediction.tree.model: prediction}, home=f"/?{question.to_query()}"))
+    name = prediction.tree.model
+    page = render_report({name: prediction}, explanations={name: why}, home=f"/?{question.to_query()}")
+    return Answer(200, page)
 
 
 def prepare_worker() -> None:
@@ -60,20 +64,26 @@ def prepare_worker() -> None:
     answer(Question(model="bert-tiny"), "html")
 
 
-def _predict(question: Question) -> Prediction:
+def _predict(question: Question) -> tuple[Prediction, Any]:
+    """What is predicted, and the model as it was read, of which changes are predicted too."""
     from irene.predictor import predict
+    from irene.predictor.reading import read_model
 
     plus = _plus(question.variant)
+    settings: dict[str, Any] = {"device": question.device, **question.settings}
     if not question.config:
-        return predict(question.model + plus, device=question.device, **question.settings)  # type: ignore[arg-type]
+        model = read_model(question.model + plus)
+        return predict(model, **settings), model
     with TemporaryDirectory() as folder:
         path = Path(folder, "config.json")
         path.write_text(question.config, "utf-8")
         try:
-            found = predict(f"{path}{plus}", device=question.device, **question.settings)  # type: ignore[arg-type]
+            model = read_model(f"{path}{plus}")
+            found = predict(model, **settings)
         except IreneError as problem:  # who asks has no such folder
             raise BadInput(str(problem).replace(str(path), path.name)) from None
-    return replace(found, tree=replace(found.tree, model=f"{path.name}{plus}"))
+    shown = f"{path.name}{plus}"
+    return replace(found, tree=replace(found.tree, model=shown)), replace(model, name=shown)
 
 
 def _plus(variant: str) -> str:

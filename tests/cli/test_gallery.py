@@ -9,7 +9,7 @@ import pytest
 
 from irene.cli.gallery_command import WORKLOADS
 from irene.cli.main import run
-from tests.reporting.test_report_page import Reader
+from tests.reporting.test_report_page import Reader, text_of
 
 
 def test_a_site_of_two_models_and_one_that_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -21,6 +21,8 @@ def test_a_site_of_two_models_and_one_that_is_none(capsys: pytest.CaptureFixture
     links = {address for address in Reader(page).addresses if address.startswith("models/")}
     assert len(links) == 2 and all((site / link).is_file() for link in links)
     assert "no-such-model" in page
+    for link in links:
+        assert text_of((site / link).read_text("utf-8")).count("What would change it") == len(WORKLOADS)
     rows = pd.read_csv(site / "gallery.csv")
     assert list(rows["asked"]) == [*WORKLOADS, *WORKLOADS]
     assert (rows["low_j"] < rows["energy_j"]).all() and (rows["energy_j"] < rows["high_j"]).all()

@@ -29,11 +29,21 @@ def test_a_report_leads_back_to_its_question() -> None:
     assert "Another question" in text_of(found.text)
 
 
+def test_a_report_says_what_the_asked_changes_would_do() -> None:
+    """Those of the very question: of its variant, its batch and its device."""
+    question = read_question({"model": "bert-tiny", "variant": "layers:1", "batch_size": "8", "device": "l4"})
+    why = irene.explain("bert-tiny+layers:1", batch_size=8, device="l4")
+    words = text_of(answer(question, "html").text)
+    assert why.counterfactuals and "What would change it" in words
+    for each in why.counterfactuals:
+        assert f"{each.change} {each.ratio_for('token')[0]:.2f} times" in words
+
+
 def test_a_config_that_was_sent_is_predicted_and_its_folder_not_shown() -> None:
     question = read_question({"variant": "layers:2"}, CONFIG.encode())
     page, said = answer(question, "html"), answer(question, "json")
     assert page.status == said.status == 200
-    assert "config.json+layers:2" in text_of(page.text)
+    assert "config.json+layers:2" in text_of(page.text) and "What would change it" in text_of(page.text)
     assert "/tmp" not in page.text + said.text
 
 
