@@ -29,8 +29,8 @@ ROOT = HERE.parents[1]
 _GPU_BOUND_PCT = 85.0
 _KEPT = [
     "level", "families", "model", "execution", "dtype", "batch_size", "seq_len", "new_tokens", "context_len", "cache",
-    "runs", "gpu_utilization_pct", "what", "energy_j", "predicted_j", "low_j", "high_j", "duration_s", "predicted_s",
-    "peak_bytes", "predicted_peak_bytes", "weights_at_cap_j",
+    "runs", "gpu_utilization_pct", "what", "energy_j", "first_j", "predicted_j", "low_j", "high_j",
+    "duration_s", "predicted_s", "peak_bytes", "predicted_peak_bytes", "weights_at_cap_j",
 ]  # fmt: skip
 
 
@@ -57,12 +57,12 @@ def main() -> None:
 
 
 def take_medians(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a case: medians over its runs of what is measured anew in each, and how many runs there are."""
+    """A row a case: medians over its runs of what each measures anew, the joules of the first, how many runs it has."""
     by_case = rows.groupby("case", sort=False)
     found = by_case.first()
     for name in ("energy_j", "duration_s", "gpu_utilization_pct", "peak_memory_bytes"):
         found[name] = by_case[name].median()
-    return found.assign(runs=by_case.size()).reset_index()
+    return found.assign(first_j=by_case["energy_j"].first(), runs=by_case.size()).reset_index()
 
 
 def predict(row: Any, spec: DeviceSpec) -> dict[str, Any]:
@@ -108,7 +108,9 @@ def tabulate_errors(cases: pd.DataFrame) -> pd.DataFrame:
         inside = own["energy_j"].between(own["low_j"], own["high_j"])
         rows.append({
             "what": what, "cases": len(own), "families": families.nunique(),
-            "energy %": family_mean("predicted_j", "energy_j"), "time %": family_mean("predicted_s", "duration_s"),
+            "energy %": family_mean("predicted_j", "energy_j"),
+            "energy of first runs %": family_mean("predicted_j", "first_j"),
+            "time %": family_mean("predicted_s", "duration_s"),
             "in interval %": round(100 * inside.mean()),
             "peak memory %": family_mean("predicted_peak_bytes", "peak_bytes"),
             "weights and cache over bandwidth x cap %": family_mean("weights_at_cap_j", "energy_j"),

@@ -17,6 +17,7 @@ from irene.arrays import FloatArray
 from irene.hardware.spec import DeviceSpec
 from irene.primitives.call import Call
 from irene.primitives.depthwise import has_channels_last, steps_of
+from irene.primitives.log_sizes import log2_align
 from irene.primitives.shapes import gemm_shape, is_transposed
 
 _TILES = ((64, 64), (128, 128), (256, 128))
@@ -26,7 +27,6 @@ IMAGE_CONVOLUTION = (
     *(f"log2_chain_ratio_{rows}x{columns}" for rows, columns in _TILES), "log2_summed_ratio",
 )  # fmt: skip
 _WHOLE = 8  # channels or positions that a vector access takes
-_MOST_EVEN = 64
 # Seconds of one input of an output: a wave of tiles that works through it, and the least that was seen of it in each
 # mode; and how many passes at full bandwidth one that adds a bias takes. Coarse, of some hundred timings on an H200:
 # regressors see ratios, and learn what is left.
@@ -67,17 +67,13 @@ def _row(call: Call, dtype: str, base_s: float, spec: DeviceSpec) -> tuple[float
     if on_tensor_cores and len(taps) == 2 and not is_last and not is_direct:
         summed_s += layout_s + 2 * spec.kernel_floor_s
     return (
-        float(is_last), float(is_of_one), math.log2(steps[-1]), _even(channels_in), _even(channels_out), _even(image),
+        float(is_last), float(is_of_one), math.log2(steps[-1]),
+        *log2_align(np.array([channels_in, channels_out, image])).tolist(),
         math.log2(1 + bias_s / base_s), math.log2(1 + layout_s / base_s),
         *(_log2_ratio(seconds, base_s) for seconds in (touched_s, out.bytes / spec.hbm_bytes_per_s)),
         *(_log2_ratio(-(-count // spec.sm_count) * filled_k * _LINK_S, base_s) for count in tiles),
         _log2_ratio(summed_s, base_s),
     )  # fmt: skip
-
-
-def _even(size: int) -> float:
-    """log2 of the largest power of two, at most 64, that divides a size."""
-    return math.log2(math.gcd(size, _MOST_EVEN))
 
 
 def _log2_ratio(seconds: float, base_s: float) -> float:

@@ -16,6 +16,7 @@ from irene.arrays import FloatArray
 from irene.hardware.spec import DeviceSpec
 from irene.primitives.call import Call
 from irene.primitives.image_passes import IMAGE_SORTS, has_adjacent_channels, image_sort, planes_of
+from irene.primitives.log_sizes import log2_align
 from irene.primitives.work import count_work
 
 IMAGE_PASSES = (
@@ -24,7 +25,6 @@ IMAGE_PASSES = (
     "log2_walkers", "log2_walk_rate", "log2_turns_rate", "log2_loads_rate", "log2_elements_in_rate",
     "log2_elements_out_rate", "log2_planes_rate", "log2_aligned_plane", "log2_aligned_channels",
 )  # fmt: skip
-_MOST_ALIGNED = 64
 
 
 def image_passes(calls: Sequence[Call], dtypes: Sequence[str], base_s: FloatArray, spec: DeviceSpec) -> FloatArray:
@@ -49,7 +49,7 @@ def _row(call: Call, base_s: float, spec: DeviceSpec) -> tuple[float, ...]:
         float(is_last),
         *(math.log2(size) for size in (samples, channels, plane, plane_out, max(out.shape[-1], 1), walk, walkers)),
         *(math.log2(max(count, 1) / (base_s * 1e6)) for count in counts),
-        *(math.log2(math.gcd(size, _MOST_ALIGNED)) for size in (plane, channels)),
+        *log2_align(np.array([plane, channels])).tolist(),
     )  # fmt: skip
 
 
