@@ -13,6 +13,7 @@ from irene.errors import BadInput, MeterError
 from irene.measuring.expert_routing import ExpertLoads, has_experts, watch_expert_loads
 from irene.measuring.plan import GenerationCase, ModelCase
 from irene.measuring.replaying import refusing_to_wait
+from irene.measuring.settling import SETTLING_BATCH, batch_norms, settle_batch_norms
 from irene.model_tree.tree import ModelTree
 from irene.model_tree.workload import Workload
 from irene.tracing.building import build_model
@@ -80,6 +81,9 @@ def prepare(built: BuiltModel, case: ModelCase, device: torch.device, seed: int)
     main_input_name = str(built.module.main_input_name)
     inputs: dict[str, Any] = build_inputs(built.config, main_input_name, case.workload, device, seed)
     workload = describe_inputs(case.workload, inputs)
+    if batch_norms(built.module):
+        few = replace(case.workload, batch_size=SETTLING_BATCH)
+        settle_batch_norms(built.module, build_inputs(built.config, main_input_name, few, device, seed))
     module, args = built.module, ()
     if case.path:
         module, args, inputs = _capture_inputs(built.module, case.path, inputs)
