@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import lzma
 import os
 import secrets
 import stat
@@ -106,6 +107,24 @@ def inflate(
     except zlib.error as problem:
         raise error(f"{where} cannot be unpacked: {problem}.") from None
     return b"".join(unpacked)
+
+
+def inflate_xz(packed: bytes, where: str, error: type[BadInput] = BadInput, most_bytes: int = MOST_BYTES) -> bytes:
+    """Unpack xz data, as `inflate` does.
+
+    >>> inflate_xz(lzma.compress(b"joules"), "The cell")
+    b'joules'
+    """
+    engine = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_BYTES)
+    try:
+        unpacked = engine.decompress(packed, most_bytes + 1)
+    except lzma.LZMAError as problem:
+        raise error(f"{where} cannot be unpacked: {problem}.") from None
+    if len(unpacked) > most_bytes:
+        raise error(f"{where} unpacks to more than {most_bytes / 1e6:.0f} MB: refused.")
+    if not engine.eof:
+        raise error(f"{where} is cut off: its packed data have no end.")
+    return unpacked
 
 
 def write_whole(path: str | Path, content: str | bytes) -> None:

@@ -1,7 +1,7 @@
 """What to measure: a TOML plan -> cases. A plan is data; this file only reads it, and refuses what it does not know.
 
 name = "first"                      # of the collection
-primitives = "first-primitives.jsonl.gz"   # signatures, written by `python -m irene.measuring.harvest PLAN`
+primitives = "first-primitives.jsonl.xz"   # signatures, written by `python -m irene.measuring.harvest PLAN`
 
 [[models]]
 model = "bert-base-uncased"
@@ -20,7 +20,6 @@ new_tokens = 32
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import json
 import re
@@ -32,7 +31,8 @@ from typing import Any
 
 from irene.errors import BadInput
 from irene.fields import Field
-from irene.files import inflate, parse_json, read_bytes, read_text, write_whole
+from irene.files import parse_json, read_text
+from irene.measuring.packed_lines import read_packed_lines, write_packed_lines
 from irene.model_tree.checks import read_call
 from irene.model_tree.workload import DTYPES, EXECUTIONS, Workload
 from irene.primitives.call import Call
@@ -203,7 +203,7 @@ def _sizes(shape: Field) -> dict[str, Any]:
 
 
 def load_primitive_cases(path: Path) -> tuple[PrimitiveCase, ...]:
-    """Read signatures: one JSON object a line, gzip-compressed.
+    """Read signatures: one JSON object a line (`packed_lines`).
 
     Its keys are call, weights, families, energy and dtype, and load_deviation where loads are to be drawn. Raises
     BadInput, also for an operator that is none of PyTorch's own: what a plan names is run.
@@ -211,7 +211,7 @@ def load_primitive_cases(path: Path) -> tuple[PrimitiveCase, ...]:
     if not path.exists():
         raise BadInput(f"No such file: {path}. 'python -m irene.measuring.harvest PLAN' writes it.")
     where = str(path)
-    lines = inflate(read_bytes(path, "list of primitive cases"), where, gzip=True).split(b"\n")
+    lines = read_packed_lines(path, "list of primitive cases")
     return tuple(
         _parse_case(Field(parse_json(line, f"{where}, line {number}"), f"{where}, line {number}"))
         for number, line in enumerate(lines, 1)
@@ -227,8 +227,8 @@ def save_primitive_cases(cases: list[PrimitiveCase], path: Path) -> None:
         line |= {"energy": case.energy, "dtype": case.dtype}
         if case.load_deviation is not None:
             line["load_deviation"] = case.load_deviation
-        lines.append(json.dumps(line, separators=(",", ":"), sort_keys=True) + "\n")
-    write_whole(path, gzip.compress("".join(lines).encode(), mtime=0))
+        lines.append(json.dumps(line, separators=(",", ":"), sort_keys=True))
+    write_packed_lines(path, lines)
 
 
 def _parse_case(field: Field) -> PrimitiveCase:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import os
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -119,12 +121,14 @@ def test_a_missing_plan(tmp_path: Path) -> None:
         load_plan(tmp_path / "none.toml")
 
 
-def test_primitive_cases_come_back_and_equal_cases_are_equal_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("end", "magic"), [("gz", b"\x1f\x8b"), ("xz", b"\xfd7zXZ")])
+def test_primitive_cases_come_back_and_equal_cases_are_equal_bytes(tmp_path: Path, end: str, magic: bytes) -> None:
     cases = [case(1), case(1.0, "cold"), case(2.5, energy=False)]
-    for name in ("a.gz", "b.gz"):
-        save_primitive_cases(cases, tmp_path / name)
-    assert load_primitive_cases(tmp_path / "a.gz") == tuple(cases)
-    assert (tmp_path / "a.gz").read_bytes()[12:] == (tmp_path / "b.gz").read_bytes()[12:]
+    one, other = tmp_path / f"a.{end}", tmp_path / f"b.{end}"
+    for path in (one, other):
+        save_primitive_cases(cases, path)
+    assert load_primitive_cases(one) == tuple(cases) and one.read_bytes().startswith(magic)
+    assert one.read_bytes()[12:] == other.read_bytes()[12:]
 
 
 def test_drawn_loads_are_cases_of_their_own_and_equal_ones_are_what_they_were(tmp_path: Path) -> None:
@@ -143,16 +147,17 @@ def test_drawn_loads_are_cases_of_their_own_and_equal_ones_are_what_they_were(tm
             load_primitive_cases(path)
 
 
+@pytest.mark.parametrize("pack", [gzip, lzma], ids=["gz", "xz"])
 @pytest.mark.parametrize("damage", ["cut", "text", "list", "fields", "call"])
-def test_damaged_primitive_cases(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "cases.gz"
+def test_damaged_primitive_cases(tmp_path: Path, damage: str, pack: ModuleType) -> None:
+    path = tmp_path / ("cases.gz" if pack is gzip else "cases.xz")
     save_primitive_cases([case(value) for value in range(50)], path)
     lines = {"list": b"[]\n", "fields": b"{}\n", "call": b'{"call": []}\n'}
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-20])
     else:
-        path.write_bytes(gzip.compress(lines[damage]) if damage in lines else b"plain text")
-    with pytest.raises(BadInput, match=r"cases\.gz( is cut off| cannot be unpacked|, line 1: at )"):
+        path.write_bytes(pack.compress(lines[damage]) if damage in lines else b"plain text")
+    with pytest.raises(BadInput, match=r"cases\.[gx]z( is cut off| cannot be unpacked|, line 1: at )"):
         load_primitive_cases(path)
 
 
@@ -175,10 +180,12 @@ def test_a_plan_names_operators_that_compute_and_nothing_else(tmp_path: Path, op
 
 
 def test_a_bomb_or_a_pipe_is_no_list_of_cases(tmp_path: Path) -> None:
-    path = tmp_path / "cases.gz"
-    path.write_bytes(gzip.compress(bytes(300_000_000)))
-    with pytest.raises(BadInput, match="unpacks to more than"):
-        load_primitive_cases(path)
+    bomb = bytes(300_000_000)
+    for name, packed in (("cases.gz", gzip.compress(bomb, 1)), ("cases.xz", lzma.compress(bomb, preset=0))):
+        path = tmp_path / name
+        path.write_bytes(packed)
+        with pytest.raises(BadInput, match="unpacks to more than"):
+            load_primitive_cases(path)
     os.mkfifo(tmp_path / "pipe.gz")
     with pytest.raises(BadInput, match="pipe or device"):
         load_primitive_cases(tmp_path / "pipe.gz")
