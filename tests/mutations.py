@@ -111,8 +111,15 @@ MUTATIONS = (
     ),
     Mutation(
         "what passes seldom have as sure",
-        "np.isin(known_by, SELDOM), own",
-        "np.isin(known_by, ()), own",
+        "np.isin(known_by, SELDOM)",
+        "np.isin(known_by, ())",
+        ("test_node_intervals.py",),
+    ),
+    Mutation("errors of one call cancel", "np.minimum(share, 1.0)", "0.0 * share", ("test_node_intervals.py",)),
+    Mutation(
+        "the wait as unsure as the kernel",
+        "np.where(self.fallback, known, known * self.wider)",
+        "width",
         ("test_node_intervals.py",),
     ),
     Mutation("depthwise kernels of torch alone", "if has_channels_last(x) or", "if False and", ("test_depthwise.py",)),

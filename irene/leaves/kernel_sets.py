@@ -21,9 +21,10 @@ from irene.primitives.shapes import gemm_shape, is_transposed
 HALF_DTYPES = ("bfloat16", "float16")
 LOW_PRECISION = ("gemm-fp8", "gemm-int8", "gemm-sparse", "gemm-packed", "gemm-grouped-fp8")
 """Tensor cores in 8 bits; 2:4 sparse weights; packed weights beside 16 bits; experts in 8 bits."""
-_BY_FACTORS = ("gemm-convolution-depthwise", "vector-images", "vector-sums-by-index")  # what they are wrong by
-_APART = (*LOW_PRECISION, *_BY_FACTORS)
-SELDOM = (*_BY_FACTORS, "other")
+BY_FACTORS = ("gemm-convolution-depthwise", "vector-images", "vector-sums-by-index")
+"""Sets of kernels whose calls are wrong by factors, each on its own (experiments/seldom-calls)."""
+_APART = (*LOW_PRECISION, *BY_FACTORS)
+SELDOM = (*BY_FACTORS, "other")
 """What calls are known by of which the passes that were measured whole have next to none."""
 COLLECTIVE = "collective"
 """What ranks exchange, the one set that no row of a single GPU teaches, and whose rows teach nothing else."""

@@ -18,6 +18,8 @@ FALLBACK_FACTOR = 10.0
 OUTSIDE_FACTOR = 2.0
 """Outside the data errors in log energy are taken to be so much larger, and once more for each further doubling."""
 OUTSIDE = ("extrapolated", "transferred")
+ONE_TEMPLATE = "vector-pointwise"
+"""The set of kernels that are one, with another function inside: what one form of it errs by, another may."""
 FEWEST_ERRORS = 10
 """That a half-width is made of."""
 
@@ -53,6 +55,19 @@ class Intervals:
 
     def of_regime(self, regime: str) -> float:
         return self.by_regime.get(regime, self.any_regime)
+
+
+@dataclass(frozen=True, slots=True)
+class FormError:
+    """Log of predicted over timed seconds of a call by what has seen none of its form.
+
+    `kind` is what it is known by.
+    """
+
+    kind: str
+    regressor: str
+    form: str
+    error: float
 
 
 def widening(provenance: str, octaves: float = 0.0) -> float:
@@ -102,9 +117,9 @@ def form_half_width(kinds: Sequence[Sequence[Sequence[float]]]) -> float:
 
 def calibrate(
     kind_errors: Iterable[tuple[str, float]], regime_errors: Iterable[tuple[str, float]],
-    form_errors: Iterable[tuple[str, str, float]] = (),
+    form_errors: Iterable[FormError] = (),
 ) -> Intervals:  # fmt: skip
-    """(kind, log error) of primitives, (regime, log error) of passes, (kind, form, log error) of forms held out.
+    """(kind, log error) of primitives, (regime, log error) of passes, errors of forms held out.
 
     None is of a case that was learned from. Without errors of forms, a form adds nothing.
     """
@@ -113,13 +128,23 @@ def calibrate(
     return Intervals(by_kind, any_kind, by_regime, any_regime, *_form_widths(form_errors))
 
 
-def _form_widths(form_errors: Iterable[tuple[str, str, float]]) -> tuple[dict[str, float], float]:
-    kinds: dict[str, dict[str, list[float]]] = {}
-    for kind, form, error in form_errors:
-        kinds.setdefault(kind, {}).setdefault(form, []).append(error)
-    of_kinds = {kind: list(forms.values()) for kind, forms in sorted(kinds.items())}
-    own = {kind: form_half_width([forms]) for kind, forms in of_kinds.items() if len(forms) >= FEWEST_ERRORS}
-    return own, form_half_width(list(of_kinds.values())) if of_kinds else 0.0
+def _form_widths(form_errors: Iterable[FormError]) -> tuple[dict[str, float], float]:
+    """By kind, and of any. Of kinds with few forms all forms count that are run by the same template, if one is."""
+    kinds: dict[str, dict[tuple[str, str], list[float]]] = {}
+    of_template: dict[str, list[list[float]]] = {}
+    for one in form_errors:
+        kinds.setdefault(one.kind, {}).setdefault((one.regressor, one.form), []).append(one.error)
+    for kind, forms in sorted(kinds.items()):
+        if all(regressor == ONE_TEMPLATE for regressor, _ in forms):
+            of_template[kind] = list(forms.values())
+    widths = {}
+    for kind, forms in sorted(kinds.items()):
+        if len(forms) >= FEWEST_ERRORS:
+            widths[kind] = form_half_width([list(forms.values())])
+        elif kind in of_template:
+            widths[kind] = form_half_width(list(of_template.values()))
+    of_kinds = [list(forms.values()) for _, forms in sorted(kinds.items())]
+    return widths, form_half_width(of_kinds) if of_kinds else 0.0
 
 
 def _widths(errors: list[tuple[str, float]]) -> tuple[dict[str, float], float]:

@@ -16,6 +16,7 @@ from irene.leaves.leaf_model import LeafValues
 from irene.leaves.leaf_table import LeafTable
 from irene.predictor.aggregation import Weights
 from irene.predictor.attribution import compute_shares, split_energy
+from irene.predictor.cancelling import add_sum
 from irene.predictor.domain import Domain
 from irene.predictor.intervals import Intervals
 from irene.predictor.node_intervals import MATTERING_SHARE, LeafWidths, find_widths, name_provenance, regime_width
@@ -95,13 +96,30 @@ def total_points(
     waits_s = gap_s.sum(axis=1)
     wait_share = np.divide(waits_s, unthrottled_s, out=np.zeros_like(waits_s), where=waits_s > 0)
     known = regime_width(execution, wait_share, intervals)[:, None]
-    low_j, high_j = prices.widths.take(rows).bounds(busy_j, gap_j, known, as_parts=True)
+    low_j, high_j = _bound_points(prices, rows, busy_j, gap_j, known)
     split = split_energy(busy_s, busy_j, gap_j, prices.compute_share[rows], prices.exchanges[rows], idle_w)
     parts = {name: split[name].sum(axis=1) for name in PARTS}
     totals = {f"{name}_j": values for name, values in parts.items()}
     totals |= {"energy_j": np.sum(list(parts.values()), axis=0), "duration_s": duration_s}
-    totals |= {"low_j": low_j.sum(axis=1), "high_j": high_j.sum(axis=1)}
+    totals |= {"low_j": low_j, "high_j": high_j}
     return totals, _name_points(prices, rows, busy_j + gap_j)
+
+
+def _bound_points(
+    prices: RowPrices, rows: IntArray, busy_j: FloatArray, gap_j: FloatArray, known: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """(low, high) joules of each point, as `node_bounds` has them of a root."""
+    widths = prices.widths.take(rows)
+    low_j, high_j = (part.sum(axis=1) for part in widths.bounds(busy_j, gap_j, known, as_parts=True))
+    for number in np.unique(widths.seldom[widths.seldom > 0]).tolist():
+        own_j = np.where(widths.seldom == number, busy_j, 0.0)
+        # Two classes may be of one call at some points: what a call costs in all, there.
+        keys = rows + np.arange(len(rows))[:, None] * len(prices.table.calls)
+        _, at = np.unique(keys, return_inverse=True)
+        of_call_j = np.bincount(at.ravel(), weights=own_j.ravel())[at.reshape(rows.shape)]
+        squares_j2 = (own_j * of_call_j).sum(axis=1)
+        add_sum(low_j, high_j, own_j.sum(axis=1), squares_j2, widths.seldom_widths[number], known[:, 0])
+    return low_j, high_j
 
 
 def _gaps_of_classes(once_s: FloatArray, class_of_leaf: IntArray, counts: FloatArray, host: HostSide) -> FloatArray:

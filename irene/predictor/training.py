@@ -26,7 +26,7 @@ from irene.predictor.aggregation import AggregationCase, Weights, fit_weights, w
 from irene.predictor.domain import make_domain
 from irene.predictor.form_errors import hold_out_forms
 from irene.predictor.host_model import HostModel, fit_to_models, make_host_model
-from irene.predictor.intervals import WITH_RUNTIME, Intervals, calibrate
+from irene.predictor.intervals import WITH_RUNTIME, FormError, Intervals, calibrate
 from irene.predictor.load_imbalance import TYPICAL_LOADS, RouterLoads
 from irene.predictor.pipeline import PricedTable, price_tables
 from irene.predictor.power_cap import share_clock
@@ -218,7 +218,7 @@ def _fit_runtime(
 def _calibrate(
     primitives: PrimitiveData, held_out: Sequence[LeafModel], trees: Sequence[MeasuredTree],
     placed: Sequence[Placement], runs: Sequence[WatchedRun | None],
-    form_errors: Sequence[tuple[str, str, float]], spec: DeviceSpec,
+    form_errors: Sequence[FormError], spec: DeviceSpec,
 ) -> Intervals:  # fmt: skip
     """Errors on what was not learned from: primitives by site, trees by family, as `placed` or as they ran."""
     regime_errors: list[tuple[str, float]] = []

@@ -27,8 +27,9 @@ def test_an_odd_form_is_seen_to_be_odd() -> None:
     table = make_table(calls, ["bfloat16"] * len(calls), [False] * len(calls), SPEC)
     factor = np.where([call.name == ODD for call in calls], 5.0, 1.0)
     found = hold_out_forms(table, table.base_s * factor)
-    assert len(found) == len(calls) and {kind for kind, _, _ in found} <= set(table.kinds)
-    by_form = {name: [e for _, form, e in found if form == f"aten.{name} dense"] for name in NAMES}
+    assert {one.regressor for one in found} == {"vector-pointwise"}
+    assert len(found) == len(calls) and {one.kind for one in found} <= set(table.kinds)
+    by_form = {name: [one.error for one in found if one.form == f"aten.{name} dense"] for name in NAMES}
     assert all(len(errors) == 40 for errors in by_form.values())
     assert np.median(by_form[ODD]) == pytest.approx(-np.log(5), abs=0.35)
     assert all(abs(np.median(by_form[name])) < 0.5 for name in NAMES if name != ODD)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from irene.predictor.intervals import Intervals, calibrate, conformal_half_width, form_half_width
+from irene.predictor.intervals import FormError, Intervals, calibrate, conformal_half_width, form_half_width
 
 
 @pytest.mark.parametrize(("count", "place"), [(1, 1), (9, 9), (10, 10), (19, 18), (99, 90), (100, 91)])
@@ -61,9 +61,15 @@ def test_each_form_counts_alike_however_many_calls_it_has() -> None:
     assert form_half_width([few, [[3.0]]]) == 3.0  # half of all, though one call
 
 
-def test_kinds_of_few_forms_take_the_width_of_all() -> None:
-    errors = [("copy", f"op {form}", 0.1) for form in range(10)] + [("convolution", "op", 2.0)] * 50
-    intervals = calibrate([], [], errors)
-    assert intervals.by_form == {"copy": 0.1}
-    assert intervals.of_new_form("copy") == 0.1 and intervals.of_new_form("convolution") == intervals.any_form == 2.0
+def test_kinds_of_few_forms_take_the_width_of_the_same_kernels_and_then_of_all() -> None:
+    copies = [FormError("copy", "vector-pointwise", f"op {form}", 0.1) for form in range(10)]
+    few = [FormError("fill", "vector-pointwise", "op", 0.3), FormError("sort", "vector-rowwise", "op", 2.0)]
+    intervals = calibrate([], [], [*copies, *few * 50])
+    assert intervals.by_form == {"copy": 0.1, "fill": 0.3}
+    assert intervals.of_new_form("copy") == 0.1 and intervals.of_new_form("sort") == intervals.any_form == 2.0
+
+
+def test_a_form_in_two_sets_of_kernels_is_two_forms() -> None:
+    errors = [FormError("gemm", name, f"op {form}", 0.1) for name in ("half", "single") for form in range(5)]
+    assert calibrate([], [], errors).by_form == {"gemm": 0.1} and calibrate([], [], errors[:9]).by_form == {}
     assert calibrate([], []).of_new_form("copy") == 0.0

@@ -11,6 +11,7 @@ from irene.explanation import compare
 from irene.leaves.leaf_table import make_table
 from irene.model_tree.tree import ModelTree, Node
 from irene.model_tree.workload import Workload
+from irene.predictor.cancelling import TOGETHER
 from irene.predictor.domain import Distance
 from irene.predictor.intervals import Intervals
 from irene.predictor.node_intervals import find_widths, name_provenance, regime_width
@@ -107,6 +108,35 @@ def test_what_passes_seldom_have_is_as_unsure_in_a_whole(shipped, taps: int) -> 
     assert width > math.log(2) and (found.provenance == "interpolated") == (taps == 3)
     assert _log_bounds(found, 0) == pytest.approx(_log_bounds(found, 2))
     assert _log_bounds(found)[1] == pytest.approx(width) if taps == 3 else _log_bounds(found)[1] > 1.9 * width
+
+
+def _depthwise(channels: int) -> Call:
+    image, weight = tensor((64, channels, 56, 56)), tensor((channels, 1, 3, 3))
+    return Call("aten.conv2d.default", (image, weight, None, (1, 1), (1, 1), (1, 1), channels), (), (image,))
+
+
+def test_errors_of_distinct_calls_cancel_and_of_one_call_stay(shipped) -> None:
+    own = shipped.intervals.of_kind("gemm-convolution-depthwise", "interpolated")
+    once, often = (_log_bounds(_predict(shipped, *[_depthwise(256)] * n))[1] for n in (1, 9))
+    assert once == pytest.approx(own) and often == pytest.approx(own)
+    calls = [_depthwise(channels) for channels in range(240, 280, 8)]
+    found = _predict(shipped, *calls)
+    joules = found.values.energy_j[found.flat.leaf_index]
+    alike = math.sqrt(TOGETHER + (1 - TOGETHER) * float((joules**2).sum() / joules.sum() ** 2))
+    assert 0.5 < alike < 0.6 and _log_bounds(found)[1] == pytest.approx(own * alike)
+    assert _log_bounds(found, 2)[1] == pytest.approx(own)  # each alone is as unsure as before
+
+
+def test_the_wait_before_what_passes_seldom_have_is_as_sure_as_any(shipped) -> None:
+    image, weight = tensor((2, 256, 14, 14)), tensor((256, 1, 3, 3))
+    small = Call("aten.conv2d.default", (image, weight, None, (1, 1), (1, 1), (1, 1), 256), (), (image,))
+    waiting = _predict(shipped, *[small] * 9, execution="eager")
+    assert waiting.breakdown_j["launch_gap"] > 0.5 * waiting.energy_j
+    busy_j = waiting.energy_j - waiting.breakdown_j["launch_gap"]
+    known = shipped.intervals.of_regime("host_bound")
+    own = shipped.intervals.of_kind("gemm-convolution-depthwise", "interpolated")
+    expected_j = waiting.breakdown_j["launch_gap"] * math.exp(known) + busy_j * math.exp(own)
+    assert waiting.interval_j[1] == pytest.approx(expected_j)
 
 
 def test_a_trace_of_a_fallback_gives_no_name(shipped) -> None:

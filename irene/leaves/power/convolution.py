@@ -24,7 +24,7 @@ _TILE = 128  # rows and columns of output that a multiprocessor takes at a time,
 def convolution_members(table: LeafTable) -> IntArray:
     """The rows of `table` that are convolutions as windows have them.
 
-    No transposed or depthwise ones, and no images in groups: few windows are of them, and their kernels are others.
+    No transposed or depthwise ones, and no images in groups: few windows are of them, or their kernels are others.
     """
     asked = np.flatnonzero((table.words("kinds") == "convolution") & table.launches).tolist()
     found = [at for at in asked if _is_as_measured(table.calls[at], table.regressors[at])]

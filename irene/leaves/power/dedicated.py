@@ -18,6 +18,7 @@ from irene.leaves.power.convolution import (
     convolution_power_matrix,
     convolution_power_names,
 )
+from irene.leaves.power.depthwise import DEPTHWISE, depthwise_power_matrix, depthwise_power_names
 from irene.leaves.power.image_passes import IMAGES, image_power_matrix, image_power_names
 
 
@@ -44,5 +45,6 @@ DEDICATED_POWER: Mapping[str, DedicatedPower] = MappingProxyType({
         methodcaller("members_of", COLLECTIVE), collective_power_names(), collective_power_matrix
     ),
     "convolution": DedicatedPower(convolution_members, convolution_power_names(), convolution_power_matrix),
+    DEPTHWISE: DedicatedPower(methodcaller("members_of", DEPTHWISE), depthwise_power_names(), depthwise_power_matrix),
     IMAGES: DedicatedPower(methodcaller("members_of", IMAGES), image_power_names(), image_power_matrix),
 })  # fmt: skip
