@@ -108,12 +108,17 @@ class ModelServer:
             torch.cuda.empty_cache()
 
     def _shapes_of(self, stream: Stream) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Distinct (rows, tokens), of dynamic batches those that may come: one size of each length, the largest."""
+        """Distinct (rows, tokens); of dynamic batches those that may come: small ones, powers of 2, the largest.
+
+        Most batches are small, and one of a shape that no library has seen waits until a kernel is chosen for it.
+        """
         if not stream.scenario.is_open:
             return np.unique(stream.shapes(self._padding)[:, :2], axis=0)
         most = min(stream.scenario.most, len(self._tokens))
         lengths = sorted({self._padding.shape(1, tokens).tokens for tokens in self._tokens})
-        sizes = sorted({1, most, *(2**i for i in range(most.bit_length()))})
+        some = {most, *(2**i for i in range(most.bit_length()))}
+        small = _MOST_WARMED // len(lengths) - len(some)
+        sizes = sorted(some | set(range(1, min(small, most) + 1)))
         return np.array([(self._padding.shape(size, 1).rows, tokens) for tokens in lengths for size in sizes])
 
     def _build_inputs(self, rows: int, tokens: int) -> dict[str, torch.Tensor]:
@@ -134,7 +139,7 @@ class ModelServer:
             torch.cuda.synchronize(self._device)
 
     def _measure_memory(self, rows: int, tokens: int) -> None:
-        """Weights, the inputs of one pass, and what that pass allocates beside them at most."""
+        """Weights, the inputs of one pass, and what it allocates at most; no workspaces, which libraries keep."""
         if not self._cuda:
             return
         self._run(rows, tokens)  # libraries take their workspaces in the first pass

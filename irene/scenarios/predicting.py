@@ -15,6 +15,7 @@ import numpy as np
 from irene.arrays import FloatArray, IntArray
 from irene.errors import BadInput
 from irene.hardware.devices import DEFAULT_DEVICE, load_device
+from irene.model_tree.memory import WORKSPACE_BYTES
 from irene.predictor.reading import read_model
 from irene.scenarios import metrics as of
 from irene.scenarios.pentathlon import METRICS, NOT_MEASURED, Estimate, Pentathlon
@@ -55,23 +56,20 @@ def predict_pentathlon(
     stream = draw_stream(scenario, lengths, new_lengths)
     padding = Padding(tokens=pad_to, rows=inputs_a_row(getattr(model, "config", None)))
     possible = _possible_shapes(stream, padding)
-    shown = predict_shape(model, heaviest(possible if not scenario.is_open else possible[:1]), settings, device)
+    shown = predict_shape(model, heaviest(possible), settings, device)
     table = price_shapes(model, possible, settings, device)
     case = _make_case(stream, padding, possible, table.at(possible))
     served, which = _serve(case, np.zeros(2))
-    shapes = possible[which]
-    if scenario.is_open:
-        shown = predict_shape(model, heaviest(shapes), settings, device)
     is_text = shown.tree.workload.seq_len is not None
     drawn = np.random.default_rng(scenario.seed).standard_normal((DRAWS, 2))
     idle_w = spec.context_idle_power_w
     rows = [_metrics(case, z, idle_w) for z in [np.zeros(2), *drawn]]
     found = {name: _estimate([row[name] for row in rows]) for name in rows[0]}
-    memory = shown.memory_bytes
+    memory = shown.tree.memory
     known = {
         "parameters": float(shown.tree.root.parameters),
-        "device_memory_bytes": None if memory is None else float(memory["peak"]),
-        "padding_share": of.padding_share(stream, shapes, scenario.count) if is_text else None,
+        "device_memory_bytes": None if memory is None else float(memory.peak - WORKSPACE_BYTES),
+        "padding_share": of.padding_share(stream, possible[which], scenario.count) if is_text else None,
     }
     found |= {name: Estimate(value) for name, value in known.items()}
     if not is_text:

@@ -34,8 +34,8 @@ def test_a_closed_stream_is_the_sum_of_its_predictions() -> None:
     assert found.value("latency_mean_s") == pytest.approx(duration_s / 3, rel=1e-6)
     assert found.value("waiting_mean_s") == 0 and found.value("utilization") == 1
     assert found.value("parameters") == single[0].tree.root.parameters
-    peaks = [p.memory_bytes["peak"] for p in single if p.memory_bytes]
-    assert found.value("device_memory_bytes") == max(peaks)
+    taken = [memory.weights + memory.kv_cache + memory.activations for p in single if (memory := p.tree.memory)]
+    assert found.value("device_memory_bytes") == max(taken)
     run = sum(b * n for b, n, _ in shapes)
     assert found.value("padding_share") == pytest.approx(1 - stream.tokens.sum() / run)
     low, high = sum(p.interval_j[0] for p in single), sum(p.interval_j[1] for p in single)
@@ -54,6 +54,14 @@ def test_idle_gaps_between_arrivals_are_paid_for() -> None:
     assert found.value("service_mean_s") == pytest.approx(alone.duration_s, rel=1e-6)
     waiting_s, latency_s = found.value("waiting_mean_s"), found.value("latency_mean_s")
     assert waiting_s is not None and latency_s == pytest.approx(waiting_s + alone.duration_s, rel=1e-6)
+
+
+def test_memory_is_that_of_the_largest_batch_that_may_come() -> None:
+    scenario = Scenario(name="poisson_arrivals", instances=200, rate_per_s=20, batch_size=32)
+    memory = irene.predict("bert-tiny", batch_size=32, seq_len=16).tree.memory
+    assert memory is not None
+    found = predict_pentathlon("bert-tiny", scenario, lengths="uniform:4:16", pad_to=16)
+    assert found.batches > 150 and found.value("device_memory_bytes") == memory.weights + memory.activations
 
 
 def test_dynamic_batches_serve_what_one_by_one_cannot() -> None:

@@ -17,7 +17,7 @@ from irene.predictor import predict
 from irene.scenarios.callables import CallableServer
 from irene.scenarios.measuring_streams import measure_pentathlon
 from irene.scenarios.model_server import ModelServer
-from irene.scenarios.streams import Scenario
+from irene.scenarios.streams import Scenario, draw_stream
 
 BATCHES = Scenario(name="fixed_batch", instances=7, batch_size=3)
 
@@ -67,6 +67,16 @@ def test_a_model_is_measured_without_a_gpu() -> None:
     assert found.value("energy_j") is None and found.value("device_memory_bytes") is None
     assert (found.value("host_memory_bytes") or 0) > 1e7 and found.value("token_throughput_per_s")
     assert [batch for batch, _ in rows[-3:]] == [3, 3, 1] and all(tokens % 8 == 0 for _, tokens in rows)
+
+
+def test_every_small_batch_that_may_come_is_run_before() -> None:
+    server = ModelServer("bert-tiny+layers:1", Workload(dtype="float32"), pad_to=8)
+    warmed: set[tuple[int, int]] = set()
+    server._run = lambda batch, tokens: warmed.add((batch, tokens))  # type: ignore[method-assign]
+    scenario = Scenario(name="poisson_arrivals", instances=200, rate_per_s=100, batch_size=100)
+    server.warm_up(draw_stream(scenario, "uniform:1:16"))
+    sizes = {size for size, _ in warmed}
+    assert sizes >= {*range(1, 65), 100} and warmed == {(size, tokens) for size in sizes for tokens in (8, 16)}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this is what a machine without a GPU measures")
