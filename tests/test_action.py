@@ -1,19 +1,30 @@
-"""The GitHub Action's own shell steps, and the pre-commit hook, on a small repository made here."""
+"""The GitHub Action's own shell steps, and the pre-commit hook, on a small repository made here.
+
+The steps run as a runner runs them. The program `irene` that they start hands its arguments to this process, which has
+the libraries loaded; what it prints and its exit code are those of the command.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
 import shlex
+import socketserver
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from irene.cli import main as cli
 from irene.cli import staged_configs
 from irene.cli.revisions import names_revision, read_revision
 from irene.errors import BadConfig
@@ -42,6 +53,32 @@ else:
     print("\\n".join(n for n, b in comments.items() if b.startswith("<!-- irene compare -->") and mark in b))
 json.dump(comments, open(store, "w"))
 """
+# The command's arguments and folder go to `Answer`; what it printed and its exit code come back.
+FAKE_IRENE = """
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as asked:
+    asked.connect(sys.argv[1])
+    asked.sendall(json.dumps([os.getcwd(), sys.argv[2:]]).encode() + b"\\n")
+    code, out, err = json.loads(asked.makefile("rb").readline())
+sys.stdout.write(out)
+sys.stderr.write(err)
+sys.exit(code)
+"""
+
+
+class Answer(socketserver.StreamRequestHandler):
+    """One call of the program `irene`, run in this process: in the caller's folder, with streams of its own."""
+
+    def handle(self) -> None:
+        folder, arguments = json.loads(self.rfile.readline())
+        before, out, err = os.getcwd(), io.StringIO(), io.StringIO()
+        os.chdir(folder)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = cli.run(arguments)
+        finally:
+            os.chdir(before)
+        self.wfile.write(json.dumps([code, out.getvalue(), err.getvalue()]).encode() + b"\n")
 
 
 def git(where: Path, *arguments: str) -> None:
@@ -61,7 +98,7 @@ def write_config(where: Path, layers: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A checkout whose `origin` has a main branch with a model of 50 layers, and programs `irene` and `gh`."""
     place = tmp_path_factory.mktemp("action")
     origin, checkout, programs = place / "origin", place / "checkout", place / "bin"
@@ -73,18 +110,24 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(origin, "commit", "-q", "-m", "Begin")
     git(place, "clone", "-q", str(origin), str(checkout))
     python = shlex.quote(sys.executable)
-    (programs / "gh.py").write_text(FAKE_GH)
-    for name, line in {"irene": f"{python} -m irene", "gh": f"{python} {programs / 'gh.py'}"}.items():
-        (programs / name).write_text(f'#!/bin/sh\nexec {line} "$@"\n')
-        (programs / name).chmod(0o755)
-    return checkout
+    with tempfile.TemporaryDirectory() as folder:  # a socket's name must be short
+        socket = f"{folder}/irene"
+        for name, code, given in (("irene", FAKE_IRENE, shlex.quote(socket)), ("gh", FAKE_GH, "")):
+            (programs / f"{name}.py").write_text(code)
+            line = f"{python} -S {shlex.quote(str(programs / name))}.py {given}"
+            (programs / name).write_text(f'#!/bin/sh\nexec {line} "$@"\n')
+            (programs / name).chmod(0o755)
+        with socketserver.UnixStreamServer(socket, Answer) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield checkout
+            server.shutdown()
 
 
 def act(checkout: Path, step: str, **inputs: str) -> subprocess.CompletedProcess[str]:
     """One step as a runner starts it: `bash -eo pipefail`, and an environment from inputs."""
     place = checkout.parent
     environment = os.environ | {
-        "PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "RUNNER_TEMP": str(place),
+        "PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}", "RUNNER_TEMP": str(place),
         "GITHUB_OUTPUT": str(place / "output"), "GITHUB_STEP_SUMMARY": str(place / "summary"),
         "GITHUB_REPOSITORY": "someone/something", "FAKE_COMMENTS": str(place / "comments.json"),
     }  # fmt: skip
