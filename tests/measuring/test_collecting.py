@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -190,7 +188,6 @@ def test_an_output_that_cannot_be_written(plan: Path, tmp_path: Path) -> None:
 
 
 def test_names_load_on_first_use() -> None:
-    code = "import sys, irene.measuring as m; assert 'torch' not in sys.modules; assert callable(m.collect)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+    assert callable(irene.measuring.collect)  # that the import waits for it is in test_house
     with pytest.raises(AttributeError, match="'irene.measuring' has no attribute 'colect'"):
         irene.measuring.colect  # noqa: B018

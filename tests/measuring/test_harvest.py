@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -18,6 +16,7 @@ from irene.dataset.store import RowJournal
 from irene.errors import BadInput
 from irene.hardware.devices import load_device
 from irene.hardware.roofline import roofline_s
+from irene.measuring import harvest as harvesting
 from irene.measuring.harvest import choose_energy, draw_loads, harvest, limit_cases, remember_host, trace_calls
 from irene.measuring.plan import PrimitiveCase, load_primitive_cases
 from irene.measuring.random_shapes import DTYPE_SHARES, dense, random_calls
@@ -32,39 +31,15 @@ from irene.tracing import trace
 from irene.tracing.bundled_models import find_bundled
 from irene.tracing.shortening import shorten
 from tests.evaluation.made_rows import gelu, linear, primitive_row
+from tests.measuring.small_harvest import write_harvest
 from tests.tracing.tiny_models import tiny_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sequence length 4000 is beyond:UserWarning")
-ROOT = Path(__file__).parents[2]
-_HARVEST = """
-primitives = "cases.jsonl.gz"
-[harvest]
-load_deviations = [0.3, 2]
-dtypes = ["bfloat16", "float32"]
-workloads = [[1, 16], [2, 8], [1, 4000]]
-models = ["{0}/bert", "{0}/mixtral"]
-[harvest.grid]
-dtypes = ["bfloat16"]
-linear = 20
-attention = 20
-[harvest.most]
-view = 0
-elementwise = 5
-[harvest.energy]
-gemm = 6
-other = 2
-"""
 
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("plan")
-    for name in ("bert", "mixtral"):
-        (directory / name).mkdir()
-        (directory / name / "config.json").write_text(json.dumps(tiny_config(name).to_dict()))
-    path = directory / "plan.toml"
-    path.write_text(_HARVEST.format(directory))
-    return path
+    return write_harvest(tmp_path_factory.mktemp("plan"))
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +72,12 @@ def test_a_workload_that_a_model_refuses_stops_nothing(plan: Path, capsys: pytes
     assert "4000 is beyond" in capsys.readouterr().err
 
 
-def test_the_hash_seed_changes_nothing(plan: Path, cases: list[PrimitiveCase]) -> None:
-    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "irene.measuring.harvest", str(plan)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "gemm" in done.stdout
+def test_the_command_writes_the_list_beside_the_plan(
+    plan: Path, cases: list[PrimitiveCase], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["harvest", str(plan)])
+    harvesting.main()
+    assert "gemm" in capsys.readouterr().out
     assert list(load_primitive_cases(plan.parent / "cases.jsonl.gz")) == cases
 
 

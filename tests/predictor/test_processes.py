@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 import irene
+from irene.measuring.harvest import harvest
 from irene.model_tree.serialization import tree_to_json
+from tests.measuring.small_harvest import write_harvest
+from tests.tracing.tiny_models import tiny_config
 
 ROOT = Path(irene.__file__).parents[1]
 
@@ -55,31 +58,13 @@ def test_a_saved_tree_needs_no_torch(saved: Path) -> None:
     assert run(BLOCK + PREDICT, str(saved)) == [p.energy_j, list(p.interval_j), p.duration_s]
 
 
-def test_hash_seed_and_order_of_imports_change_nothing() -> None:
-    first, second = "irene.predictor.training, irene.evaluation", "torch, xgboost, irene.cli.main"
-    found = [
-        run(f"import {order}\n{PREDICT.replace('sys.argv[1]', repr('bert-tiny'))}", PYTHONHASHSEED=seed)
-        for order, seed in ((f"{first}, {second}", "0"), (f"{second}, {first}", "4711"))
-    ]
-    p = irene.predict("bert-tiny")
-    assert found == [[p.energy_j, list(p.interval_j), p.duration_s]] * 2
-
-
-def test_every_submodule_then_predict_twice(saved: Path) -> None:
-    code = """
-import importlib, json, pkgutil, sys, irene
+FIRST, SECOND = "irene.predictor.training, irene.evaluation", "transformers, torch, xgboost, irene.cli.main"
+EVERY_SUBMODULE = """
+import importlib, pkgutil, irene
 for module in pkgutil.walk_packages(irene.__path__, "irene."):
     importlib.import_module(module.name)
-print(json.dumps([irene.predict(sys.argv[1]).energy_j for _ in range(2)]))
 """
-    assert run(code, str(saved)) == [irene.predict(str(saved)).energy_j] * 2
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory of this process is read from /proc")
-def test_the_largest_model_is_quick_and_small() -> None:
-    """Llama-3.1-405B, 1 x 2048: as long as 28 million turns of a loop (9 to 18 were measured), and under 1 GiB."""
-    code = """
-import json
+LARGEST = """
 import torch, transformers, xgboost, pandas
 import irene, irene.predictor.entry, irene.tracing.tracer
 from tests.turns import fewest_turns
@@ -89,9 +74,51 @@ def predict():
     return irene.predict("meta-llama/Llama-3.1-405B", batch_size=1, seq_len=2048)
 before = peak_bytes()
 nodes = len(predict().flat)  # and what is paid once
-print(json.dumps([fewest_turns(predict, attempts=3), peak_bytes() - before, nodes]))
+largest = [fewest_turns(predict, enough=28e6, attempts=3), peak_bytes() - before, nodes]
 """
-    fewest_turns, extra_bytes, nodes = run(code)
+ANSWER = """
+import irene, json, pathlib, sys
+from irene.measuring.harvest import harvest
+from irene.model_tree.serialization import tree_to_json
+from tests.tracing.tiny_models import tiny_config
+p, saved = irene.predict("bert-tiny"), [irene.predict(sys.argv[1]).energy_j for _ in range(2)]
+tree = tree_to_json(irene.trace(tiny_config("mixtral"), batch_size=2, seq_len=16))
+cases = [repr(case) for case in harvest(pathlib.Path(sys.argv[2]))]
+print(json.dumps([[p.energy_j, p.interval_j, p.duration_s, saved, json.dumps(tree), cases], largest]))
+"""
+HAS_PEAK = Path("/proc/self/status").exists()
+
+
+@pytest.fixture(scope="module")
+def harvested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plan of a harvest of two small models."""
+    return write_harvest(tmp_path_factory.mktemp("harvest"))
+
+
+@pytest.fixture(scope="module")
+def first_answer(saved: Path, harvested: Path) -> list[Any]:
+    """What a fresh process says, and how it was with the largest model, asked before all else."""
+    code = f"import {FIRST}, {SECOND}\n{LARGEST if HAS_PEAK else 'largest = None'}\n{ANSWER}"
+    answer: list[Any] = run(code, str(saved), str(harvested), PYTHONHASHSEED="0")
+    return answer
+
+
+@pytest.mark.skipif(not HAS_PEAK, reason="peak memory of this process is read from /proc")
+def test_the_largest_model_is_quick_and_small(first_answer: list[Any]) -> None:
+    """Llama-3.1-405B, 1 x 2048: as long as 28 million turns of a loop (9 to 18 were measured), and under 1 GiB."""
+    fewest_turns, extra_bytes, nodes = first_answer[1]
     assert nodes > 5000
     assert fewest_turns < 28e6
     assert 0 < extra_bytes < 2**30
+
+
+@pytest.mark.filterwarnings("ignore:Sequence length 4000 is beyond:UserWarning")
+def test_hash_seed_and_order_of_imports_change_nothing(first_answer: list[Any], saved: Path, harvested: Path) -> None:
+    """Not what is predicted, traced or harvested; and once every submodule is imported, two predictions are one."""
+    p, tree = irene.predict("bert-tiny"), irene.trace(tiny_config("mixtral"), batch_size=2, seq_len=16)
+    here = [p.energy_j, list(p.interval_j), p.duration_s, [irene.predict(str(saved)).energy_j] * 2]
+    here += [json.dumps(tree_to_json(tree)), [repr(case) for case in harvest(harvested)]]
+    assert len(here[-2]) > 1000 and len(here[-1]) > 50
+    assert first_answer[0] == here
+    code = f"import {SECOND}, {FIRST}\n{EVERY_SUBMODULE}\nlargest = None\n{ANSWER}"
+    assert run(code, str(saved), str(harvested), PYTHONHASHSEED="4711") == [here, None]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,19 +120,6 @@ def test_two_traces_are_equal(architecture: str) -> None:
     assert json.dumps(tree_to_json(first)) == json.dumps(tree_to_json(second))
 
 
-def test_hash_seed_and_import_order_change_nothing() -> None:
-    code = (
-        "import json\n{}\nfrom irene.tracing import trace\nfrom irene.model_tree.serialization import tree_to_json\n"
-        "from tests.tracing.tiny_models import tiny_config\n"
-        "print(json.dumps(tree_to_json(trace(tiny_config('mixtral'), batch_size=2, seq_len=16))))"
-    )
-    here = json.dumps(tree_to_json(trace(tiny_config("mixtral"), batch_size=2, seq_len=16)))  # torch first
-    environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code.format("import transformers")]
-    there = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-    assert there.strip() == here and len(here) > 1000
-
-
 def test_equal_numbers_of_different_types_are_different_calls() -> None:
     class Add(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -228,7 +213,6 @@ def test_a_cache_with_too_few_layers_says_what_to_change() -> None:
 
 
 def test_names_load_on_first_use() -> None:
-    code = "import sys, irene.tracing as t; assert 'torch' not in sys.modules; t.trace; assert 'torch' in sys.modules"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert callable(irene.tracing.trace)  # that the import waits for it is in test_house
     with pytest.raises(AttributeError, match="'irene.tracing' has no attribute 'trase'"):
         irene.tracing.trase  # noqa: B018
