@@ -28,7 +28,7 @@ from irene.measuring.starting import claim_output, note_start, require_same_plan
 
 MakeMachine = Callable[[int], RankMachine]
 _POLL_S, _ENDING_S = 0.2, 15.0
-_BAD_INPUT, _NO_METER = 3, 4  # how a rank leaves that has said why
+_FAILED, _BAD_INPUT, _NO_METER = 1, 3, 4  # how a rank leaves that has said why
 
 
 def collect_on_ranks(
@@ -95,10 +95,11 @@ def _raise_for(codes: list[int | None], reason: str) -> None:
     failed = [(rank, code) for rank, code in enumerate(codes) if code not in (None, 0)]
     if not failed:
         return
-    rank, code = failed[0]
+    silent = [(rank, code) for rank, code in failed if code not in (_FAILED, _BAD_INPUT, _NO_METER)]
+    rank, code = (silent or failed)[0]  # one that was killed says nothing, and the others say that they lost it
     if code in (_BAD_INPUT, _NO_METER):
         raise (BadInput if code == _BAD_INPUT else MeterError)(reason)
-    why = reason or f"exit status {code}"
+    why = reason if reason and not silent else f"exit status {code}"
     raise RankDied(f"Rank {rank} of {len(codes)} died ({why}); the others were ended, rows are kept. Start it again.")
 
 
@@ -116,7 +117,7 @@ def _work(
         _collect_here(rank, ranks, store, Path(output), plan_path, end_s, make_machine, quick)
     except (IreneError, RuntimeError, OSError) as error:
         Path(said).write_text(str(error) if isinstance(error, IreneError) else in_one_line(error), encoding="utf-8")
-        code = 1
+        code = _FAILED
         if isinstance(error, BadInput):
             code = _BAD_INPUT
         elif isinstance(error, MeterError):

@@ -1,4 +1,7 @@
 import json
+import multiprocessing
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -6,14 +9,25 @@ import pytest
 from irene.dataset.journal import read_journal_rows
 from irene.dataset.store import load_rows, of_several_gpus
 from irene.errors import BadInput, MeterError, RankDied
+from irene.measuring import rank_collecting
 from irene.measuring.rank_collecting import collect_on_ranks
 from irene.measuring.rank_plan import is_rank_plan, load_rank_plan
 from irene.model_tree.serialization import decompress_tree
 from tests.measuring.fake_ranks import QUICK, DyingRank, FakeRank
 from tests.tracing.tiny_models import tiny_config
 
-pytestmark = pytest.mark.timeout(900)  # each start imports torch and transformers twice
+pytestmark = pytest.mark.timeout(900)  # a start imports torch and transformers
 ARCHITECTURES = ("llama", "bert", "mixtral", "gpt2")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ranks_are_forks() -> Iterator[None]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.measuring.preloaded_ranks"])
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # that of the process that imports
+        patches.setattr(rank_collecting.multiprocessing, "get_context", lambda kind: context)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +102,19 @@ def test_a_rank_that_dies_ends_the_others_and_rows_are_kept(died: tuple[Path, st
     assert "Rank 1 of 2 died" in said and "\n" not in said and kept >= 1
     keys = [(row["case"], row["repeat"]) for row in read_journal_rows(collected)]
     assert len(keys) == len(set(keys)) > kept  # what was measured is not measured twice
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        ([1, 9], "Rank 1 of 2 died (exit status 9)"),  # and the first one lost it, and left before it was ended
+        ([None, -9], "Rank 1 of 2 died (exit status -9)"),
+        ([0, 1], "Rank 1 of 2 died (Connection closed)"),
+    ],
+)
+def test_the_rank_that_died_is_named_and_not_one_that_lost_it(codes: list[int | None], said: str) -> None:
+    with pytest.raises(RankDied, match=re.escape(said)):
+        rank_collecting._raise_for(codes, "" if codes[0] is None else "Connection closed")
 
 
 def test_too_few_gpus_and_another_plan_are_refused(plan: Path, collected: Path, tmp_path: Path) -> None:
