@@ -20,17 +20,28 @@ def test_outputs_are_cleared(path: Path) -> None:
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
-@pytest.mark.filterwarnings("default")  # of Jupyter's own libraries
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, list[Any]]:
+    """The cells of each notebook, run in one kernel that forgets all names between two: torch is imported once."""
     nbformat = pytest.importorskip("nbformat", reason=MISSING)
     nbclient = pytest.importorskip("nbclient", reason=MISSING)
     pytest.importorskip("ipykernel", reason=MISSING)
-    for name, value in (("PYTHONPATH", str(ROOT)), ("IPYTHONDIR", str(tmp_path)), ("JUPYTER_DATA_DIR", str(tmp_path))):
-        monkeypatch.setenv(name, value)  # nobody's own settings
-    notebook = nbformat.read(path, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    folder = str(tmp_path_factory.mktemp("jupyter"))
+    cells = {path: nbformat.read(path, as_version=4).cells for path in NOTEBOOKS}
+    joined = nbformat.v4.new_notebook()
+    for of_one in cells.values():
+        joined.cells += [nbformat.v4.new_code_cell("%reset -f"), *of_one]
+    with pytest.MonkeyPatch.context() as patches:
+        for name, value in (("PYTHONPATH", str(ROOT)), ("IPYTHONDIR", folder), ("JUPYTER_DATA_DIR", folder)):
+            patches.setenv(name, value)  # nobody's own settings
+        nbclient.NotebookClient(joined, timeout=240, resources={"metadata": {"path": folder}}).execute()
+    return {path: [cell for cell in of_one if cell.cell_type == "code"] for path, of_one in cells.items()}
+
+
+@pytest.mark.filterwarnings("default")  # of Jupyter's own libraries
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path: Path, ran: dict[Path, list[Any]]) -> None:
+    cells = ran[path]
     assert len(cells) > 3
     for number, cell in enumerate(cells):
         shown = [output.data for output in cell.outputs if output.output_type in ("execute_result", "display_data")]
