@@ -1,14 +1,14 @@
 """A sparse Gaussian process for few rows: its mean, with a length scale learned for each feature, as plain arrays.
 
 Trees cut the space into boxes, which wastes the few hundred timings of a rare kernel; a Gaussian process carries each
-to its neighbours. Its kernel is Matern 3/2 with a length scale a feature, found by maximising the marginal likelihood
-(Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 2.25, 4.17 and 5.9) on a sample of the
-rows, with a pull towards where the search starts: features that trees found useful are short. Outside the data each
-feature is held at its edge, so that a value far away is never the prior's.
+to its neighbours. Its kernel is Matern 3/2 with a length scale a feature, learned from a sample of the rows; the search
+starts where features that trees found useful are short. Outside the data each feature is held at its edge, so that a
+value far away is never the prior's.
 
 All rows teach, but no more than 2,000 of them become inducing points, those that lie farthest apart: the posterior mean
-of the projected process (ibid., section 8.3.4), so that saving, loading and predicting cost the same however many rows
-there are. With every row a point it is the exact one; experiments/inducing-points has the error for other numbers.
+of the projected process (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, section 8.3.4), so that
+saving, loading and predicting cost the same however many rows there are. With every row a point it is the exact one;
+experiments/inducing-points has the error for other numbers.
 """
 
 from __future__ import annotations
@@ -23,16 +23,14 @@ import numpy as np
 
 from irene.arrays import FloatArray, IntArray
 from irene.cores import count_cores
+from irene.leaves.learners.length_scales import learn_scales
+from irene.leaves.learners.matern import ROOT_3, lift, matern, measure_steps
 
 _SAMPLE = 700
-_STEPS = 18
-_PULL = 0.1
-_NOISE = 0.02  # of the target's variance, where the search starts
 _FLOOR = 2e-4  # of the trees' gain: what a feature counts that they never used
 _AT_ONCE = 64  # rows against all points: a megabyte, which stays in the processor's cache
 _ALIKE = 512  # rows of a large table side by side
 _FEW_BLOCKS = 16  # as a single model has: not worth more than one core
-_ROOT_3 = float(np.sqrt(3.0))
 _LEAST_SCALE = 2e-3  # of the shortest: a feature with a longer length scale is left out
 MOST_POINTS = 2000
 LEAST_APART = 0.03  # length scales: nearer rows share a point
@@ -59,7 +57,7 @@ class SparseGP:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_edges", (self.inducing_points.min(axis=0), self.inducing_points.max(axis=0)))
-        object.__setattr__(self, "_lifted", _lift(self.inducing_points))
+        object.__setattr__(self, "_lifted", lift(self.inducing_points))
 
     def predict(self, features: FloatArray) -> FloatArray:
         """The mean at each row of `features` (rows, all columns), shape (rows,)."""
@@ -73,7 +71,7 @@ class SparseGP:
         return self.offset + np.concatenate([np.empty(0), *means])
 
     def _mean_of(self, scaled: FloatArray) -> FloatArray:
-        mean: FloatArray = _matern(_steps(scaled, self._lifted)) @ self.coefficients
+        mean: FloatArray = matern(measure_steps(scaled, self._lifted)) @ self.coefficients
         return mean
 
     def _mean_of_alike(self, scaled: FloatArray) -> FloatArray:
@@ -88,7 +86,7 @@ class SparseGP:
             part = rows[start : start + _AT_ONCE]
             steps = np.matmul(part, lifted, out=products[: len(part)])
             np.sqrt(np.abs(steps, out=steps), out=steps)  # below zero by rounding alone
-            mean[start : start + _AT_ONCE] = _matern(steps, covariance[: len(part)]) @ self.coefficients
+            mean[start : start + _AT_ONCE] = matern(steps, covariance[: len(part)]) @ self.coefficients
         return mean
 
 
@@ -139,7 +137,7 @@ def _fit(
     start = (gains[columns] / max(gains.sum(), 1e-12) + _FLOOR) ** 0.25
     start = np.log(start / np.sqrt((start**2).sum()))
     chosen = np.random.default_rng(seed).permutation(len(target))[:_SAMPLE]
-    scale, noise = _learn_scales(standard[chosen], (target - offset)[chosen], start)
+    scale, noise = learn_scales(standard[chosen], (target - offset)[chosen], start)
     kept = scale > _LEAST_SCALE * scale.max()
     rows = _single(standard[:, kept] * scale[kept])
     points = rows[_far_apart(rows, most_points, least_apart)]
@@ -152,13 +150,13 @@ def _far_apart(rows: FloatArray, most_points: int, least_apart: float) -> IntArr
 
     It ends where rows are not apart (Gonzalez, Clustering to minimize the maximum intercluster distance, 1985).
     """
-    lifted, nearest = _lift(rows), (rows**2).sum(axis=1).argmin()
+    lifted, nearest = lift(rows), (rows**2).sum(axis=1).argmin()
     chosen = [int(nearest)]
     apart = np.full(len(rows), np.inf)
     while len(chosen) < most_points:
-        apart = np.minimum(apart, _steps(rows[chosen[-1:]], lifted)[0])
+        apart = np.minimum(apart, measure_steps(rows[chosen[-1:]], lifted)[0])
         farthest = int(apart.argmax())
-        if apart[farthest] < _ROOT_3 * least_apart:
+        if apart[farthest] < ROOT_3 * least_apart:
             break
         chosen.append(farthest)
     return np.sort(np.array(chosen, dtype=np.int64))
@@ -168,78 +166,26 @@ def _project(points: FloatArray, rows: FloatArray, target: FloatArray, noise: fl
     """Coefficients (points,) by `target` (rows,): (noise K_pp + K_pr K_rp) w = K_pr t (eq. 8.14).
 
     It is solved by way of the Cholesky factor of K_pp, which keeps the digits that the product loses. Row blocks are
-    summed in order, so that memory goes with the square of the points and not with the rows.
+    summed in order and in place, so that memory goes with the square of the points and not with the rows.
     """
     from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+    from scipy.linalg.blas import dsyrk, dtrsm  # type: ignore[import-untyped]
 
-    covariance = _matern(_steps(points, _lift(points)))
+    lifted = lift(points)
+    covariance = matern(measure_steps(points, lifted))
     covariance[np.diag_indices_from(covariance)] += _JITTER
-    factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
-    inner, seen = noise * np.eye(len(points)), np.zeros(len(points))
+    factor = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
+    inner, seen = np.asfortranarray(noise * np.eye(len(points))), np.zeros(len(points))
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
-        whitened = solve_triangular(factor, _matern(_steps(points, _lift(rows[part]))), lower=True, check_finite=False)
-        inner += whitened @ whitened.T
+        whitened = dtrsm(1.0, factor, matern(measure_steps(rows[part], lifted)).T, lower=True, overwrite_b=True)
+        inner = dsyrk(1.0, whitened, beta=1.0, c=inner, lower=True, overwrite_c=True)  # its lower half
         seen += whitened @ target[part]
     whitened_coefficients = cho_solve(cho_factor(inner, lower=True, overwrite_a=True, check_finite=False), seen)
     coefficients: FloatArray = solve_triangular(
         factor, whitened_coefficients, lower=True, trans="T", check_finite=False
     )
     return coefficients
-
-
-def _learn_scales(features: FloatArray, target: FloatArray, start: FloatArray) -> tuple[FloatArray, float]:
-    """Inverse length scales (columns,) and noise as a share of the signal's variance, by L-BFGS from `start` (logs)."""
-    from scipy.linalg import cholesky
-    from scipy.linalg.lapack import dpotri  # type: ignore[import-untyped]
-    from scipy.optimize import minimize  # type: ignore[import-untyped]
-
-    variance, columns = max(float(target.var()), 1e-12), len(start)
-
-    def loss(logs: FloatArray) -> tuple[float, FloatArray]:
-        scaled = features * np.exp(logs[:columns])
-        noise, amplitude = variance * np.exp(logs[columns:])
-        steps = _steps(scaled, _lift(scaled))
-        decay = amplitude * np.exp(-steps)
-        covariance = (1.0 + steps) * decay
-        factor = cholesky(covariance + noise * np.eye(len(target)), lower=True, check_finite=False)
-        inverse, _ = dpotri(factor, lower=True)  # its lower half: a third of the work of a solution for each column
-        inverse += np.tril(inverse, -1).T
-        alpha = inverse @ target
-        rest = inverse - np.outer(alpha, alpha)
-        away = logs[:columns] - start
-        value = 0.5 * target @ alpha + np.log(np.diag(factor)).sum() + 0.5 * _PULL * (away**2).sum()
-        slopes = -3.0 * rest * decay  # times the squared difference in a feature: eq. 5.9
-        by_scale = (slopes.sum(axis=1)[:, None] * scaled**2).sum(axis=0) - (scaled * (slopes @ scaled)).sum(axis=0)
-        by_rest = (0.5 * noise * np.trace(rest), 0.5 * (rest * covariance).sum())
-        return float(value), np.concatenate([by_scale + _PULL * away, by_rest])
-
-    bounds = [(log - 4.0, log + 3.0) for log in start] + [(np.log(1e-4), np.log(0.3)), (-1.0, 4.0)]
-    found = minimize(
-        loss, np.concatenate([start, [np.log(_NOISE), 0.0]]), jac=True, method="L-BFGS-B", bounds=bounds,
-        options={"maxiter": _STEPS, "maxcor": 20},
-    ).x  # fmt: skip
-    return np.exp(found[:columns]), float(np.exp(found[columns] - found[columns + 1]))
-
-
-def _lift(points: FloatArray) -> FloatArray:
-    """Points (points, columns) as `_steps` takes them, (columns + 2, points): all of a distance in one product."""
-    return 3.0 * np.vstack([-2.0 * points.T, np.ones(len(points)), (points**2).sum(axis=1)])
-
-
-def _steps(rows: FloatArray, lifted: FloatArray) -> FloatArray:
-    """Distances of rows to lifted points times the root of three, (rows, points)."""
-    squares: FloatArray = np.column_stack([rows, (rows**2).sum(axis=1), np.ones(len(rows))]) @ lifted
-    return np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
-
-
-def _matern(steps: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """Overwrites `steps`; `out` is where the answer goes, of their shape."""
-    covariance: FloatArray = np.negative(steps, out=out)
-    np.exp(covariance, out=covariance)
-    steps += 1.0
-    covariance *= steps
-    return covariance
 
 
 def _single(values: FloatArray) -> FloatArray:

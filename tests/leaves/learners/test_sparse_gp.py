@@ -62,22 +62,24 @@ def test_rows_that_lie_on_each_other_are_one_point() -> None:
     np.testing.assert_allclose(twice.predict(rows), law(rows), atol=0.05)
 
 
-def test_with_every_row_a_point_it_is_the_exact_mean() -> None:
-    """Against K (K + noise)^-1 y, solved directly."""
+def test_with_every_row_a_point_it_is_the_exact_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against K (K + noise)^-1 y, solved directly; in one block of rows and in several."""
     from irene.leaves.learners import sparse_gp
 
     rows, noise = sample(80), 0.01
     apart = np.sqrt(((rows[:, None] - rows[None]) ** 2).sum(axis=2))
     covariance = (1 + np.sqrt(3) * apart) * np.exp(-np.sqrt(3) * apart)
     exact = np.linalg.solve(covariance + noise * np.eye(80), law(rows))
-    np.testing.assert_allclose(sparse_gp._project(rows, rows, law(rows), noise), exact, atol=1e-3)
+    for at_once in (1000, 30):
+        monkeypatch.setattr(sparse_gp, "_ROWS_AT_ONCE", at_once)
+        np.testing.assert_allclose(sparse_gp._project(rows, rows, law(rows), noise), exact, atol=1e-3)
 
 
 def test_the_slopes_of_the_search_are_those_of_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against finite differences, at the place where the search starts."""
     from scipy import optimize
 
-    from irene.leaves.learners import sparse_gp
+    from irene.leaves.learners import length_scales
 
     seen = {}
 
@@ -89,7 +91,7 @@ def test_the_slopes_of_the_search_are_those_of_its_loss(monkeypatch: pytest.Monk
 
     rows = sample(40)
     monkeypatch.setattr("scipy.optimize.minimize", check)
-    sparse_gp._learn_scales(rows, law(rows), np.full(6, -1.0))
+    length_scales.learn_scales(rows, law(rows), np.full(6, -1.0))
     assert seen["off"] < 1e-4 * seen["size"]
 
 
