@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irene.arrays import BoolArray, IntArray
-from irene.cores import count_cores
 from irene.dataset.surveys import load_surveys, stack_products
 from irene.hardware.spec import DeviceSpec
 from irene.leaves.leaf_table import effective_dtype, make_table
@@ -132,11 +131,14 @@ def fit_surveyed(survey: Survey, seed: int = 0) -> dict[str, SurveyTrees]:
     return {name: _fit_once(part, seed) for name, part in survey.kernels.items()}
 
 
-def fit_largest_first(surveys: Sequence[Survey], seed: int = 0) -> None:
-    """Fit the regressors of several surveys before they are asked for: side by side, so that no core waits."""
-    parts = sorted((part for survey in surveys for part in survey.kernels.values()), key=lambda part: -len(part.target))
-    with ThreadPoolExecutor(count_cores()) as pool:
-        list(pool.map(lambda part: _fit_once(part, seed), parts))
+def start_fits(pool: Executor, surveys: Sequence[Survey], seed: int = 0) -> None:
+    """Have a pool of threads fit the regressors of several surveys, the largest first, before they are asked for.
+
+    An error shows where the regressor is asked for, which fits it again.
+    """
+    parts = [part for survey in surveys for part in survey.kernels.values()]
+    for part in sorted(parts, key=lambda part: -len(part.target)):
+        pool.submit(_fit_once, part, seed)
 
 
 @dataclass(frozen=True, slots=True)

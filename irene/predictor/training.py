@@ -7,8 +7,9 @@ those of a new architecture, not those of one that was learned by heart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,10 +19,11 @@ from irene.account import GPU_BOUND_FROM_PCT
 from irene.cores import count_cores
 from irene.dataset.row_devices import find_device
 from irene.errors import BadDataset
+from irene.garbage import without_collections
 from irene.hardware.spec import DeviceSpec
 from irene.leaves.leaf_model import LeafModel, fit_leaf_model
 from irene.leaves.learners.sparse_gp import one_thread
-from irene.leaves.survey_prior import Survey, fit_largest_first, fit_surveyed
+from irene.leaves.survey_prior import Survey, fit_surveyed, start_fits
 from irene.predictor.aggregation import AggregationCase, Weights, fit_weights, weight_features
 from irene.predictor.domain import make_domain
 from irene.predictor.form_errors import hold_out_forms
@@ -72,19 +74,19 @@ def fit(
     `device` is by default that of the rows. Raises BadDataset for rows of another device, and for too few.
     """
     spec = find_device(rows, device)
-    primitives = replace(gather_primitives(rows, spec), survey=survey)
-    trees = gather_trees(rows, spec)
-    family_folds = sorted({family_fold(tree.family) % FAMILY_FOLDS for tree in trees})
-    data = [
-        *(primitives.without_site_fold(fold) for fold in range(SITE_FOLDS)),
-        *(primitives.without_family_fold(fold) for fold in family_folds),
-        primitives,
-    ]
+    with without_collections():
+        primitives = replace(gather_primitives(rows, spec), survey=survey)
+    without_sites = [primitives.without_site_fold(fold) for fold in range(SITE_FOLDS)]
     # The libraries that fit let go of Python's lock. The limit is set once around all threads: one that left its own
     # would lift it for the others, whose sums would then come in another order.
-    with one_thread(), ThreadPoolExecutor(count_cores()) as pool:
-        fit_largest_first([each.survey for each in (*data[:SITE_FOLDS], primitives) if each.survey is not None], seed)
+    with one_thread(), _threads() as pool:
+        # A survey's fits need no tree, and take longest: they have the cores while trees are read.
+        start_fits(pool, [each.survey for each in (*without_sites, primitives) if each.survey is not None], seed)
         of_forms = pool.submit(hold_out_forms, primitives.timed, primitives.timed_s, seed)
+        with without_collections():
+            trees = gather_trees(rows, spec)
+        family_folds = sorted({family_fold(tree.family) % FAMILY_FOLDS for tree in trees})
+        data = [*without_sites, *map(primitives.without_family_fold, family_folds), primitives]
         # The last is the largest, and alone at the end it would leave a core idle.
         fitted = list(pool.map(lambda some: fit_leaves(some, spec, seed), reversed(data)))[::-1]
         form_errors = of_forms.result()
@@ -112,6 +114,16 @@ def fit(
         intervals=_calibrate(primitives, by_site, trees, placed, runs, form_errors, spec),
         domain=make_domain(primitives.timed, primitives.metered),
     )
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """A thread a core; after an error no job begins that has not begun."""
+    pool = ThreadPoolExecutor(count_cores())
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _price_trees(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from irene.leaves.learners import fit_cache
 from irene.leaves.learners.ensemble_files import ensemble_from_bytes, ensemble_to_bytes
 from irene.leaves.learners.fit_cache import FitCache
 from irene.leaves.learners.survey_trees import fit_survey_trees
-from irene.leaves.survey_prior import Survey, fit_ahead, fit_surveyed, gather_survey, list_fits, site_key
+from irene.leaves.survey_prior import Survey, fit_ahead, fit_surveyed, gather_survey, list_fits, site_key, start_fits
 from irene.primitives.call import Call
 from irene.primitives.sites import site_of_call
 from tests.predictor.made_law import linear
@@ -126,6 +127,20 @@ def test_folds_of_sites_part_the_survey(surveyed: Survey) -> None:
 def test_a_survey_is_fitted_once(surveyed: Survey) -> None:
     first, second = (fit_surveyed(surveyed.without_sites([]))[REGRESSOR] for _ in range(2))
     assert first is second
+
+
+def test_fits_start_with_the_largest(surveyed: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are there when they are asked for."""
+    begun: list[int] = []
+    monkeypatch.setattr(survey_room, "_FITTED", FitCache(24))
+    monkeypatch.setattr(survey_room, "fit_survey_trees", lambda _f, _c, target, _s: begun.append(len(target)))
+    folds = [surveyed.without_site_fold(fold, 3) for fold in range(3)]
+    with ThreadPoolExecutor(1) as pool:
+        start_fits(pool, [*folds, surveyed], 7)
+    rows = [len(each.kernels[REGRESSOR].target) for each in (*folds, surveyed)]
+    assert begun == sorted(rows, reverse=True)
+    fit_surveyed(folds[0], 7)
+    assert len(begun) == len(rows)
 
 
 def test_training_finds_all_that_was_fitted_ahead(surveyed: Survey, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,14 @@ def test_the_predictor_says_who_it_is(fitted: Predictor) -> None:
 def test_too_few_rows(rows: pd.DataFrame, kept: object, words: str) -> None:
     with pytest.raises(BadDataset, match=words):
         fit(kept(rows))  # type: ignore[operator]
+
+
+def test_after_an_error_no_fit_begins() -> None:
+    begun: list[int] = []
+    with pytest.raises(BadDataset), training._threads() as pool:
+        _ = [pool.submit(lambda: (begun.append(1), time.sleep(0.05))) for _ in range(256)]
+        raise BadDataset("of a tree")
+    assert len(begun) < 256
 
 
 def test_rows_without_host_costs(rows: pd.DataFrame) -> None:
