@@ -100,6 +100,21 @@ def test_times_are_predicted_for_the_full_clock() -> None:
     assert np.abs(error).mean() < 0.02 and (-log_clock).mean() > 0.15
 
 
+def test_a_clock_that_was_not_read_is_the_typical_one() -> None:
+    rng = np.random.default_rng(0)
+    features, log_clock = rng.random((400, 2), dtype=np.float32), rng.uniform(-0.3, 0.0, 400).astype(np.float32)
+    unread = log_clock.copy()
+    unread[::2] = np.float32("nan")
+    filled = np.where(np.isnan(unread), np.median(log_clock[1::2]), unread)
+    found, expected = (
+        fit_survey_trees(features, clock, features[:, 0] - log_clock).predict(features.astype(float))
+        for clock in (unread, filled)
+    )
+    np.testing.assert_array_equal(found, expected)
+    none_read = fit_survey_trees(features, np.full(400, np.float32("nan")), features[:, 0])
+    assert np.isfinite(none_read.predict(features.astype(float))).all()
+
+
 def test_calls_that_were_measured_are_left_out(tmp_path) -> None:
     calls = draw(40, 4)
     save(calls, tmp_path)

@@ -1,7 +1,7 @@
 """Boosted trees of a survey: many deep ones, which see the clock that each product ran at and answer for the full one.
 
 A survey's products run one after the other, and the power cap takes clocks away as it goes; a timing waits for them.
-So the clock is a column of its own, unknown where it was not read, and full whenever a prediction is asked for.
+So the clock is a column of its own, the typical one where it was not read, and full whenever a prediction is asked for.
 """
 
 from __future__ import annotations
@@ -54,7 +54,13 @@ def fit_survey_trees(
     import xgboost
 
     columns = np.flatnonzero(features.min(axis=0) < features.max(axis=0))
-    seen = np.column_stack([features[:, columns], log_clock])
+    seen = np.column_stack([features[:, columns], _fill_in(log_clock)])
     fixed = {"random_state": seed, "n_jobs": 1, "tree_method": "hist"}
     booster = xgboost.XGBRegressor(**_SETTINGS, **fixed).fit(seen, target).get_booster()
     return SurveyTrees(trees_of(booster), columns)
+
+
+def _fill_in(log_clock: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The median for what was not read. One NaN, and XGBoost would walk through all columns as through sparse ones."""
+    known = log_clock[~np.isnan(log_clock)]
+    return np.where(np.isnan(log_clock), np.float32(np.median(known) if len(known) else _FULL_CLOCK), log_clock)
