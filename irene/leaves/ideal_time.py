@@ -28,6 +28,10 @@ _MATH_KERNELS = 7
 # aten/src/ATen/native/cuda/int4mm.cu): on an H200 none gets beyond half of these units' peak.
 _DEQUANTISING = ("_weight_int4pack_mm", "_weight_int8pack_mm")
 _BLOCK_ROWS = 16
+_ROW_A_BLOCK = ("layer_norm", "native_layer_norm")
+# Beyond its bytes, a row of 128 to 1,024 elements takes 0.9 to 1.5 ns of an H200 (data/h200): so many latencies of a
+# block that loads, reduces thrice and loads again.
+_NORM_THREADS, _NORM_LOADS = 128, 16
 
 
 def base_duration_s(call: Call, dtype: str, spec: DeviceSpec) -> float:
@@ -101,11 +105,17 @@ def _repeated_bytes(call: Call) -> int:
 def _walk_s(call: Call, spec: DeviceSpec) -> float:
     """Seconds of a kernel that walks over rows: a scan along an outer dimension, one load of a thread after the other.
 
+    Or a layer norm, which gives each row a block of its own, however short (torch,
+    aten/src/ATen/native/cuda/layer_norm_kernel.cu, vectorized_layer_norm_kernel).
     Or a weight norm that keeps the last dimension: sixteen columns a block, so that most of the chip is idle (torch,
     aten/src/ATen/native/cuda/WeightNorm.cu, weight_norm_fwd_last_dim_kernel).
     """
     if steps := scan_steps(call, spec.chip.sm_count * spec.chip.threads_per_sm):
         return spec.library.load_latency_s * steps
+    if call.name in _ROW_A_BLOCK and len(call.args) > 1 and isinstance(call.args[1], tuple) and call.args[1]:
+        rows = math.prod(call.tensors[0].shape[: -len(call.args[1])])
+        blocks_at_once = spec.chip.sm_count * spec.chip.threads_per_sm // _NORM_THREADS
+        return spec.library.load_latency_s * _NORM_LOADS * rows / blocks_at_once
     if call.name != "_weight_norm" or len(call.args) < 3:
         return 0.0
     shape = call.tensors[0].shape

@@ -73,6 +73,23 @@ def test_a_scan_along_rows_takes_turns_only_where_rows_are_many_and_short() -> N
     assert seconds(2**13, 8) > 10 * seconds(2**12, 8)  # ten doublings apart, and nine
 
 
+def test_a_layer_norm_gives_each_row_a_block_however_short() -> None:
+    """200,704 rows of 96 took 314 us, though their bytes are there in 16."""
+
+    def seconds(rows: int, width: int) -> float:
+        return base_duration_s(
+            made("layer_norm.default", TensorSpec((rows, width), (width, 1), "bfloat16"), (width,)), "bfloat16", SPEC
+        )
+
+    assert 314e-6 / 1.6 < seconds(200704, 96) < 314e-6
+    by_rows_s = seconds(200704, 96) - bytes_s(4 * 200704 * 96) - SPEC.kernel_floor_s
+    assert seconds(2 * 200704, 48) - bytes_s(4 * 200704 * 96) - SPEC.kernel_floor_s == pytest.approx(
+        2 * by_rows_s, 1e-3
+    )
+    image = TensorSpec((8, 56, 56, 96), (56 * 56 * 96, 56 * 96, 96, 1), "bfloat16")
+    assert base_duration_s(made("layer_norm.default", image, (96,)), "bfloat16", SPEC) == seconds(8 * 56 * 56, 96)
+
+
 def test_depthwise_convolutions_multiply_on_the_vector_units() -> None:
     x, weight = TensorSpec((8, 64, 112, 112), (802816, 12544, 112, 1), "bfloat16"), (64, 1, 31, 31)
     kernel = TensorSpec(weight, (961, 961, 31, 1), "bfloat16", weight=True)
